@@ -1,7 +1,7 @@
 //! A real mail server whose mailboxes are read by JMAP: a private Cyrus on loopback.
 //!
 //! [`Cyrus::start`] runs it in a root folder of its own, a copy of what `scripts/unpack-packages` unpacked. What it is
-//! sent by SMTP goes through [`relay`], for it takes mail by LMTP. It ends with its owner, however that ends.
+//! sent by SMTP, and sends, goes through [`relay`], for it takes mail by LMTP. It ends with its owner, however that ends.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -21,13 +21,24 @@ const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const NAME: &str = "lab.example";
 /// Where the server has what it writes.
 const STATE: &str = "var/cyrus";
+/// The script of users that get their mailbox while it is there; the settings name it.
+const SCRIPT: &str = "etc/cyrus/sieve";
 
 /// A running Cyrus.
 pub(crate) struct Cyrus {
     claim: Claim,
     root: Root,
-    _process: Process,
+    process: Option<Process>,
     _relay: Background,
+}
+
+/// Which Cyrus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// That of Debian 12, which is built without what it needs for events.
+    Debian12,
+    /// That of Debian's next release, which looks once a second whether there is something to tell.
+    Newer,
 }
 
 /// Its ports.
@@ -48,26 +59,31 @@ impl Cyrus {
     ///
     /// # Panics
     /// If the user is not root, or the server is not unpacked or does not start; the message says what to do.
-    pub(crate) async fn start() -> Self {
+    pub(crate) async fn start(release: Release) -> Self {
         let claim = Claim::new();
         certificates::write_certificates(claim.folder(), HOST);
-        let root = Root::new(claim.folder(), "Cyrus", "target/jmap-server").await;
+        let unpacked = match release {
+            Release::Debian12 => "target/jmap-server",
+            Release::Newer => "target/newer-jmap-server",
+        };
+        let root = Root::new(claim.folder(), "Cyrus", unpacked).await;
         let ports = CyrusPorts::from_first(claim.first_port());
         for folder in ["etc/cyrus", "usr/share/zoneinfo", "var/log"] {
             root.folder(folder);
         }
         root.copy(SERVER_FILE, "etc/cyrus/server.pem");
-        root.write("etc/cyrus/imapd.conf", SETTINGS, 0o644);
+        let sends = format!("smtp_backend: host\nsmtp_host: 127.0.0.1:{}/noauth\n", ports.smtp);
+        root.write("etc/cyrus/imapd.conf", [SETTINGS, &sends].concat(), 0o644);
         root.write("etc/cyrus/cyrus.conf", services(ports), 0o644);
         // Its library of calendars begins with the time zones, which are not unpacked.
         root.write("usr/share/zoneinfo/zone.tab", "DE\t+5230+01322\tEurope/Berlin\n", 0o644);
-        for folder in ["", "/conf", "/spool", "/socket"] {
+        for folder in ["", "/conf", "/spool", "/socket", "/sieve"] {
             root.folder_of_mail(&format!("{STATE}{folder}"));
         }
         let relay = Background::start(async move || relay(ports.smtp, ports.lmtp).await);
         wait::until_open(ADDRESS, ports.smtp).await;
-        let process = Self::start_in(&root, ports).await;
-        Self { claim, root, _process: process, _relay: relay }
+        let process = Some(Self::start_in(&root, ports).await);
+        Self { claim, root, process, _relay: relay }
     }
 
     async fn start_in(root: &Root, ports: CyrusPorts) -> Process {
@@ -89,6 +105,40 @@ impl Cyrus {
         process
     }
 
+    /// Stops it; does nothing if it does not run. Its ports are closed until it is started again.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub(crate) async fn stop(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.end_group().await;
+        }
+    }
+
+    /// Starts it again after [`Cyrus::stop`].
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub(crate) async fn start_again(&mut self) {
+        self.process = Some(Self::start_in(&self.root, self.ports()).await);
+    }
+
+    /// Has all of it stand still: whoever connects waits.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub(crate) async fn freeze(&self) {
+        self.process.as_ref().expect("a server that runs").signal_group("STOP").await;
+    }
+
+    /// Has it go on after [`Cyrus::freeze`].
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub(crate) async fn thaw(&self) {
+        self.process.as_ref().expect("a server that runs").signal_group("CONT").await;
+    }
+
     /// Its ports.
     pub(crate) fn ports(&self) -> CyrusPorts {
         CyrusPorts::from_first(self.claim.first_port())
@@ -104,15 +154,41 @@ impl Cyrus {
     /// # Panics
     /// If the server's table of users cannot be written.
     pub(crate) async fn user(&self, name: &str, password: &str) -> Account {
-        let arguments = ["-p", "-c", "-f", "/var/cyrus/sasldb", "-u", NAME, name];
-        self.root.run("/usr/sbin/saslpasswd2", &arguments, password).await;
-        self.root.give_to_mail(&format!("{STATE}/sasldb"));
         let user = Account { address: name.to_owned(), password: password.to_owned() };
+        self.set_password(&user).await;
         self.deliver(&user, "Subject: welcome\r\n\r\nwelcome\r\n").await;
         user
     }
 
-    /// Puts a mail of somebody else into the user's inbox.
+    /// Makes a user with this script of Sieve, which decides about the first mail as well.
+    ///
+    /// # Panics
+    /// As [`Cyrus::user`]; if the server does not take the script.
+    pub(crate) async fn user_with_script(
+        &self,
+        name: &str,
+        password: &str,
+        script: &str,
+    ) -> Account {
+        self.root.write(SCRIPT, script, 0o644);
+        let user = self.user(name, password).await;
+        fs::remove_file(self.root.path(SCRIPT)).unwrap();
+        let taken = self.root.path(&format!("{STATE}/sieve"));
+        assert!(contains(&taken, script), "the server has not taken the script");
+        user
+    }
+
+    /// Gives a user this password.
+    ///
+    /// # Panics
+    /// If the server's table of users cannot be written.
+    pub(crate) async fn set_password(&self, user: &Account) {
+        let arguments = ["-p", "-c", "-f", "/var/cyrus/sasldb", "-u", NAME, &user.address];
+        self.root.run("/usr/sbin/saslpasswd2", &arguments, &user.password).await;
+        self.root.give_to_mail(&format!("{STATE}/sasldb"));
+    }
+
+    /// Puts a mail of somebody else into the user's mailbox.
     ///
     /// # Panics
     /// If the server does not take it.
@@ -133,6 +209,22 @@ impl Cyrus {
         }
     }
 
+    /// Puts many mails of somebody else into the inbox of the only user, beside the one that is there: as files that
+    /// the server is told to look for, which is faster than a delivery of each by far.
+    ///
+    /// # Panics
+    /// If the server does not take them.
+    pub(crate) async fn fill(&self, user: &Account, texts: impl IntoIterator<Item = String>) {
+        let inbox = folder_of_mails(&self.root.path(&format!("{STATE}/spool"))).expect("an inbox");
+        for (number, text) in (2..).zip(texts) {
+            let file = inbox.join(format!("{number}."));
+            fs::write(&file, text).unwrap();
+            self.root.give_to_mail(&file.to_string_lossy());
+        }
+        let arguments = ["-C", "/etc/cyrus/imapd.conf", "-u", &user.address];
+        self.root.run("/usr/lib/cyrus/bin/reconstruct", &arguments, "").await;
+    }
+
     /// The texts of all mails that it keeps.
     pub(crate) fn mails(&self) -> Vec<String> {
         let mut mails = Vec::new();
@@ -148,7 +240,7 @@ impl CyrusPorts {
     }
 }
 
-/// Only what is written in files, and at once what is removed.
+/// Only what is written in files, and at once what is removed. Nobody waits for a disk: no power fails here.
 const SETTINGS: &str = "\
 configdirectory: /var/cyrus/conf
 defaultpartition: default
@@ -169,8 +261,13 @@ xlist-junk: Junk
 xlist-trash: Trash
 expunge_mode: immediate
 delete_mode: immediate
+sievedir: /var/cyrus/sieve
+autocreate_sieve_script: /etc/cyrus/sieve
+sieve_vacation_min_response: 0s
 httpmodules: jmap
+jmap_pushpoll: 1s
 conversations: yes
+skiplist_unsafe: yes
 conversations_db: twoskip
 lmtpsocket: /var/cyrus/socket/lmtp
 idlesocket: /var/cyrus/socket/idle
@@ -192,6 +289,14 @@ fn services(ports: CyrusPorts) -> String {
         "}\n",
     ]
     .concat()
+}
+
+/// Whether a file below this folder has this text.
+fn contains(folder: &Path, text: &str) -> bool {
+    fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| match entry.path() {
+        path if path.is_dir() => contains(&path, text),
+        path => fs::read(path).is_ok_and(|bytes| bytes == text.as_bytes()),
+    })
 }
 
 /// LMTP (RFC 2033) is SMTP with another greeting of the client, as long as a mail has one recipient.
@@ -220,13 +325,26 @@ async fn relay(smtp: u16, lmtp: u16) {
     }
 }
 
-/// The mails below this folder: each is a file with a number and a dot for a name.
+/// The folder of the first mail that is found below this one.
+fn folder_of_mails(folder: &Path) -> Option<PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().flatten().find_map(|entry| match entry.path() {
+        path if path.is_dir() => folder_of_mails(&path),
+        _ => is_mail(&entry).then(|| folder.to_owned()),
+    })
+}
+
+/// A mail is a file with a number and a dot for a name.
+fn is_mail(entry: &fs::DirEntry) -> bool {
+    let name = entry.file_name().to_string_lossy().into_owned();
+    name.strip_suffix('.').is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
+/// The mails below this folder.
 fn collect(folder: &Path, mails: &mut Vec<String>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
         if entry.path().is_dir() {
             collect(&entry.path(), mails);
-        } else if name.strip_suffix('.').is_some_and(|number| number.parse::<u32>().is_ok()) {
+        } else if is_mail(&entry) {
             // It may be gone meanwhile.
             mails.extend(
                 fs::read(entry.path()).map(|mail| String::from_utf8_lossy(&mail).into_owned()),

@@ -5,6 +5,7 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use super::claim::{make_folder, write_file};
 use super::{Account, tool, wait};
@@ -12,6 +13,9 @@ use super::{Account, tool, wait};
 /// The number of Debian's user `mail` and of its group. The servers' users are all the same one, so
 /// that each may read what another wrote, and no program needs the rights of root for that.
 const MAIL: u32 = 8;
+
+/// How long a server has to end before it is told again.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// A copy of the unpacked root folder, for one stack.
 #[derive(Clone)]
@@ -188,6 +192,35 @@ impl Process {
         let what = format!("{} has ended", self.name);
         wait::until(&what, async || self.child.try_wait().is_ok_and(|status| status.is_some()))
             .await;
+    }
+}
+
+impl Process {
+    /// Sends a signal, as `STOP`, to it and to all that it has started.
+    ///
+    /// # Panics
+    /// If it is gone.
+    pub(super) async fn signal_group(&self, signal: &str) {
+        let group = format!("-{}", self.child.id());
+        tool::run("kill", &[&format!("-{signal}"), "--", &group]).await;
+    }
+
+    /// Ends it and all that it has started, and returns when it is gone. One that it was just starting may not have heard
+    /// that, and it would wait for that one: all are told again until it ends.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub(super) async fn end_group(mut self) {
+        let what = format!("{} has ended", self.name);
+        wait::until(&what, async || {
+            if self.child.try_wait().is_ok_and(|status| status.is_some()) {
+                return true;
+            }
+            self.signal_group("TERM").await;
+            tokio::time::sleep(AGAIN).await;
+            false
+        })
+        .await;
     }
 }
 
