@@ -19,7 +19,7 @@ use mail::wire::{ConnectionContext, Dialer};
 use mailtrip_exporter::account::advice::next_step;
 use mailtrip_exporter::config::{Folder, Target};
 use mailtrip_exporter::probing::mailbox::{
-    Disposition, Found, Inspector, Judge, Since, imap, pop3,
+    Disposition, Found, Inspector, Judge, Since, imap, jmap, pop3,
 };
 use script::{Mail, Played, Script};
 use tokio::sync::Notify;
@@ -30,7 +30,7 @@ use crate::support::{TargetText, Trust, all, only, quoted};
 mod script;
 
 /// The families that the corpus must have, by the beginning of the names of their files.
-const FAMILIES: [&str; 12] = [
+const FAMILIES: [&str; 13] = [
     "exchange",
     "domino",
     "gmail",
@@ -43,6 +43,7 @@ const FAMILIES: [&str; 12] = [
     "uw-imap",
     "zimbra",
     "hmailserver",
+    "james",
 ];
 /// How long one dialogue may take.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -119,6 +120,7 @@ async fn play(script: &Script) -> (String, Played, String) {
     let outcome = match script.protocol() {
         "smtp" => client.send(&mail).await,
         "imap" => client.read_imap().await,
+        "jmap" => client.read_jmap().await,
         _ => client.read_pop3().await,
     };
     let outcome = match outcome {
@@ -136,7 +138,7 @@ async fn play(script: &Script) -> (String, Played, String) {
 
 fn target(script: &Script, server: &script::Server, trust: &Trust) -> Arc<Target> {
     let tls = script.head("tls").unwrap_or("none");
-    let protocol = if script.protocol() == "pop3" { "pop3" } else { "imap" };
+    let protocol = if script.protocol() == "smtp" { "imap" } else { script.protocol() };
     let mut text = TargetText::named("a")
         .set("from", "from@example.test")
         .set("to", "to@example.test")
@@ -256,6 +258,28 @@ impl Client<'_> {
             }
         }
         session.close().await;
+        Ok(seen.words(is_removed))
+    }
+
+    async fn read_jmap(&self) -> Result<String, Failure> {
+        let side = self.target.receive.as_ref().unwrap();
+        let dialer =
+            Dialer::new(&side.endpoint, Some(&side.login), &ConnectionContext::default()).unwrap();
+        let (folders, end) = (side.protocol.folders(), Instant::now() + LONGEST);
+        let (login, trace) = (&side.login, self.trace.clone());
+        let mut session = jmap::Session::open(&dialer, login, folders, &[], trace, end).await?;
+        let (mut memory, mut seen) = (jmap::Memory::default(), Seen::default());
+        let since = Since::all(SystemTime::now() - Duration::from_secs(60));
+        let mut is_removed = false;
+        for step in self.script.steps() {
+            if step == "look" {
+                let mut judge = self.judge(&mut seen);
+                session.look(&mut memory, None, false, since, &mut judge).await?;
+            } else {
+                is_removed = session.has_to_remove(&memory, true);
+                session.remove(&mut memory, &Inspector::default()).await?;
+            }
+        }
         Ok(seen.words(is_removed))
     }
 

@@ -76,14 +76,15 @@ impl Script {
         self.head.get(key).map(String::as_str)
     }
 
-    /// `smtp`, `imap` or `pop3`.
+    /// `smtp`, `imap`, `pop3` or `jmap`.
     pub(super) fn protocol(&self) -> &str {
         self.head("protocol").expect("a protocol")
     }
 
     /// What the client does.
     pub(super) fn steps(&self) -> impl Iterator<Item = &str> {
-        let usual = if self.protocol() == "imap" { "look, remove" } else { "look" };
+        let usual =
+            if matches!(self.protocol(), "imap" | "jmap") { "look, remove" } else { "look" };
         self.head("steps").unwrap_or(usual).split(", ")
     }
 }
@@ -136,6 +137,8 @@ struct Player {
     /// That of the newest command of an IMAP client.
     tag: String,
     mail: Mail,
+    /// Whether what is said are the answers and questions of HTTP.
+    is_http: bool,
 }
 
 impl Server {
@@ -152,7 +155,9 @@ impl Server {
     pub(super) fn play(self, script: Script, mail: Mail) -> JoinHandle<Played> {
         let Self { listener, tls } = self;
         tokio::spawn(async move {
-            let mut player = Player { listener, tls, line: None, tag: String::new(), mail };
+            let is_http = script.protocol() == "jmap";
+            let (line, tag) = (None, String::new());
+            let mut player = Player { listener, tls, line, tag, mail, is_http };
             let mut played = Played::default();
             player.accept().await;
             for step in &script.steps {
@@ -179,10 +184,13 @@ impl Player {
         match step {
             Step::Say(words) => {
                 let words = self.filled_in(words);
+                let words = if self.is_http { http_answer(&words) } else { words };
                 self.say(&words).await;
             }
             Step::Hear(pattern) => {
-                let line = self.hear().await.ok_or(format!("the client left before {pattern}"))?;
+                let heard =
+                    if self.is_http { self.hear_question().await } else { self.hear().await };
+                let line = heard.ok_or(format!("the client left before {pattern}"))?;
                 if pattern.starts_with("{tag}") {
                     self.tag = line.split(' ').next().unwrap_or_default().to_owned();
                 }
@@ -227,6 +235,21 @@ impl Player {
         (read > 0).then(|| heard.trim_end_matches(['\r', '\n']).to_owned())
     }
 
+    /// A question by HTTP: its method, its path, and the line that is its body.
+    async fn hear_question(&mut self) -> Option<String> {
+        let question = self.hear().await?;
+        let mut has_body = false;
+        loop {
+            let field = self.hear().await?;
+            if field.is_empty() {
+                break;
+            }
+            has_body |= field.starts_with("Content-Length: ");
+        }
+        let question = question.trim_end_matches(" HTTP/1.1").to_owned();
+        if has_body { Some(format!("{question} {}", self.hear().await?)) } else { Some(question) }
+    }
+
     /// What stands in braces is filled in.
     fn filled_in(&self, words: &str) -> String {
         let header = self.mail.header();
@@ -243,6 +266,9 @@ impl Player {
         text.replace("{tag}", &self.tag)
             .replace("{token}", &self.mail.token.to_string())
             .replace("{date}", &imap_date(date))
+            .replace("{utc}", &humantime::format_rfc3339_seconds(SystemTime::now()).to_string())
+            .replace("{fields}", &jmap_fields(&header, "\"header:{name}:asRaw:all\":[{value}]"))
+            .replace("{headers}", &jmap_fields(&header, "{\"name\":\"{name}\",\"value\":{value}}"))
             .replace("<space>", " ")
             .replace("<tab>", "\t")
             .replace("<nul>", "\0")
@@ -255,11 +281,32 @@ impl Player {
             let yes = match protocol {
                 "imap" => format!("{} OK\r\n", line.split(' ').next().unwrap_or_default()),
                 "pop3" => "+OK\r\n".to_owned(),
+                "jmap" => continue,
                 _ => "221 bye\r\n".to_owned(),
             };
             self.say(&yes).await;
         }
     }
+}
+
+/// The answer by HTTP whose status and body these are.
+fn http_answer(words: &str) -> String {
+    let words = words.trim_end_matches(['\r', '\n']);
+    let (status, body) = words.split_once(' ').expect("a status and a body");
+    format!("HTTP/1.1 {status} \r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// Fields of the header as Email/get has them, in this form.
+fn jmap_fields(header: &str, form: &str) -> String {
+    let unfolded = header.replace("\r\n ", " ").replace("\r\n\t", " ");
+    let member = |name: &&str| {
+        let mut lines = unfolded.lines();
+        let value = lines.find_map(|line| line.strip_prefix(&format!("{name}:")))?;
+        let value = serde_json::to_string(value).unwrap();
+        Some(form.replace("{name}", name).replace("{value}", &value))
+    };
+    let members = ["X-Mailtrip", "Message-ID", "Subject"].iter().filter_map(member);
+    members.collect::<Vec<_>>().join(",")
 }
 
 /// Whether the line fits the pattern, in which a star stands for anything.
