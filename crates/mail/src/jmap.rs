@@ -15,11 +15,11 @@ use crate::secret::Secret;
 use crate::trace::Trace;
 use crate::wire::Dialer;
 use crate::{Fault, Interrupted, Refusal, RefusalScope};
-pub use calls::{Changes, Destroyed, Email, EmailId, Mailbox};
 use calls::{
-    EmailList, HeaderList, MAILS, MailboxList, MethodError, Reply, Response, WrittenChanges,
+    Asked, EmailList, HeaderList, MAILS, MailboxList, MethodError, Reply, Response, WrittenChanges,
     WrittenDestroyed, place_properties, properties, request, result_of, words,
 };
+pub use calls::{Changes, Destroyed, Email, EmailId, Mailbox};
 use channel::{Answer, Channel, Question};
 pub use events::{Events, Told};
 use ledger::{Failure, Reason, Step};
@@ -31,6 +31,7 @@ pub use ways::Ways;
 
 mod calls;
 mod channel;
+mod emails;
 mod events;
 mod few;
 mod framing;
@@ -61,6 +62,7 @@ pub struct Jmap {
     /// How it may be let in once more, and with what it was; each question shows it again.
     login: Option<Login>,
     key: Option<Secret>,
+    asked: Asked,
 }
 
 impl Jmap {
@@ -119,7 +121,7 @@ impl Jmap {
             let ids = result_of(0, "Email/changes", path);
             self.arguments(json!({"#ids": ids, "properties": properties}))
         };
-        let created = emails("/created", json!(properties()));
+        let created = emails("/created", json!(properties(self.asked)));
         // Whoever marks a whole mailbox as read must not have all of its headers sent.
         let updated = emails("/updated", json!(place_properties()));
         let calls = [self.ask_for_changes(state), ("Email/get", created), ("Email/get", updated)];
@@ -168,18 +170,6 @@ impl Jmap {
             }
             Err(error) => Err(self.refusal("Email/changes", error)),
         }
-    }
-
-    /// These mails, as far as they are there; [`Jmap::batch`] at most are asked for.
-    ///
-    /// # Errors
-    /// The connection's, or a refusal: that of an answer that is too long as well.
-    pub async fn emails(&mut self, ids: &[EmailId]) -> Result<Vec<Email>, Interrupted> {
-        let ids = ids.get(..self.batch()).unwrap_or(ids);
-        let properties = properties();
-        let calls = [("Email/get", self.arguments(json!({"ids": ids, "properties": properties})))];
-        let (Reply(reply),): (Reply<EmailList>,) = self.call(Step::Fetch, &calls).await?;
-        reply.map(EmailList::emails).map_err(|error| self.refusal("Email/get", error))
     }
 
     /// The whole header block of one mail, and how many bytes all of it has; `None` if it is gone.

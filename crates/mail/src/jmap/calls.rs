@@ -148,11 +148,26 @@ pub(super) fn result_of(call: usize, name: &str, path: &str) -> Value {
     json!({"resultOf": call.to_string(), "name": name, "path": path})
 }
 
+/// How the fields of headers are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Asked {
+    /// Each by itself, and none but those that matter.
+    #[default]
+    Each,
+    /// All that the header has.
+    All,
+}
+
 /// The properties of an [`Email`].
-pub(super) fn properties() -> Vec<String> {
-    let fields = FIELDS.iter().map(|field| format!("header:{field}:asRaw:all"));
-    let all = ["id", "blobId", "mailboxIds", "receivedAt", "size"].map(str::to_owned);
-    all.into_iter().chain(fields).collect()
+pub(super) fn properties(asked: Asked) -> Vec<String> {
+    let mut all = ["id", "blobId", "mailboxIds", "receivedAt", "size"].map(str::to_owned).to_vec();
+    match asked {
+        Asked::Each => {
+            all.extend(FIELDS.iter().map(|field| format!("header:{field}:asRaw:all")));
+        }
+        Asked::All => all.push("headers".to_owned()),
+    }
+    all
 }
 
 /// The properties that say where an [`Email`] lies.
@@ -177,6 +192,13 @@ pub(super) struct MethodError {
     pub(super) kind: String,
     #[serde(default)]
     pub(super) description: Option<String>,
+}
+
+impl MethodError {
+    /// Whether the call was not written as the server wants it.
+    pub(super) fn is_of_arguments(&self) -> bool {
+        self.kind == "invalidArguments"
+    }
 }
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Reply<T> {
@@ -274,6 +296,12 @@ struct WrittenField {
     value: String,
 }
 
+impl WrittenField {
+    fn matters(&self) -> bool {
+        FIELDS.iter().any(|name| name.eq_ignore_ascii_case(&self.name))
+    }
+}
+
 type Values = First<String, TIMES>;
 
 #[derive(Deserialize)]
@@ -288,6 +316,8 @@ struct WrittenEmail {
     received_at: Option<String>,
     #[serde(default)]
     size: Option<u64>,
+    #[serde(default)]
+    headers: First<WrittenField, HEADER_FIELDS>,
     #[serde(default, rename = "header:X-Mailtrip:asRaw:all")]
     mark: Values,
     #[serde(default, rename = "header:Message-ID:asRaw:all")]
@@ -326,7 +356,9 @@ impl WrittenEmail {
         ];
         let fields = FIELDS.iter().zip(&values);
         let fields = fields.flat_map(|(name, values)| values.0.iter().map(move |it| (*name, it)));
-        let block = block(fields);
+        let of_all = self.headers.0.iter().filter(|field| field.matters());
+        let of_all = of_all.map(|field| (field.name.as_str(), &field.value));
+        let block = block(fields.chain(of_all));
         let places = self.mailbox_ids.0.into_iter().filter(|(_, is_there)| *is_there);
         Email {
             id: self.id,

@@ -2,6 +2,7 @@
 
 use tokio::time::Instant;
 
+use super::calls::Asked;
 use super::channel::{Answer, Channel, Question};
 use super::refusal::{is_redirect, reason_of, refused};
 use super::resource::{Resource, Useless, path_on, resolved};
@@ -82,6 +83,7 @@ impl Jmap {
             has_doubted_state: false,
             login: None,
             key: None,
+            asked: Asked::default(),
         }
     }
 
