@@ -456,7 +456,7 @@ mod tests {
     /// A bounce that is known by nothing but X-Failed-Recipients is no answer.
     #[test]
     fn every_field_that_is_asked_for_is_read() {
-        let asked = properties();
+        let asked = properties(Asked::Each);
         let fields: Vec<String> = FIELDS
             .iter()
             .map(|name| {
