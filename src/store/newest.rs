@@ -10,7 +10,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use super::rows::{from_seconds, to_seconds};
 use crate::config::TargetName;
 use ledger::{
-    Failure, Measured, Newest, PerSide, Period, Reading, Reason, Side, Step, TlsFacts, Visited,
+    Expectation, Failure, KeptJudgement, Measured, Newest, PerSide, Period, Reading, Reason, Side,
+    Step, TlsFacts, Visited,
 };
 use mail::text::shown;
 
@@ -37,7 +38,7 @@ const OF_SIDE: [&str; 19] = [
     "failed_words",
 ];
 /// The others, in the order of [`values`].
-const OTHERS: [&str; 13] = [
+const OTHERS: [&str; 18] = [
     "target",
     "interval",
     "period_began",
@@ -51,6 +52,11 @@ const OTHERS: [&str; 13] = [
     "sender_server",
     "sender_up",
     "sender_visited",
+    "expected",
+    "expected_met",
+    "expected_words",
+    "expected_sent",
+    "expected_judged",
 ];
 /// As OpenSSL names them.
 const TLS_VERSIONS: [&str; 4] = ["TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1"];
@@ -95,6 +101,7 @@ pub(super) fn write(
 fn values(target: &TargetName, newest: &Newest) -> [Value; OTHERS.len()] {
     let Newest { period, previous_period: before, sender_mailbox, .. } = newest;
     let unknown = i64::from(period.has_unknown) + 2 * i64::from(before.has_unknown);
+    let judgement = newest.judgement.as_ref();
     [
         target.as_str().to_owned().into(),
         newest.interval.as_secs_f64().into(),
@@ -109,6 +116,11 @@ fn values(target: &TargetName, newest: &Newest) -> [Value; OTHERS.len()] {
         sender_mailbox.server.to_string().into(),
         sender_mailbox.up.into(),
         sender_mailbox.at.map(to_seconds).into(),
+        judgement.map(|it| it.expectation.label().to_owned()).into(),
+        judgement.and_then(|it| it.is_met).into(),
+        judgement.map(|it| it.words.to_string()).into(),
+        judgement.map(|it| to_seconds(it.sent)).into(),
+        judgement.map(|it| to_seconds(it.at)).into(),
     ]
 }
 
@@ -166,6 +178,20 @@ fn newest(row: &Row<'_>) -> rusqlite::Result<Newest> {
             up: row.get("sender_up")?,
             at: date(row, "sender_visited")?,
         },
+        judgement: judgement(row),
+    })
+}
+
+fn judgement(row: &Row<'_>) -> Option<KeptJudgement> {
+    let text = |name| row.get::<_, String>(name).ok();
+    let date = |name| date(row, name).ok().flatten();
+    let expected = text("expected")?;
+    Some(KeptJudgement {
+        expectation: Expectation::ALL.into_iter().find(|known| known.label() == expected)?,
+        is_met: row.get("expected_met").ok()?,
+        words: shown(text("expected_words")?.as_bytes()).into(),
+        sent: date("expected_sent")?,
+        at: date("expected_judged")?,
     })
 }
 
@@ -342,6 +368,13 @@ mod tests {
                 up: Some(false),
                 at: at(6),
             },
+            judgement: Some(KeptJudgement {
+                expectation: Expectation::Junk,
+                is_met: Some(false),
+                words: "550 5.7.1 'no'".into(),
+                sent: at(7).unwrap(),
+                at: at(8).unwrap(),
+            }),
         }
     }
 
@@ -371,6 +404,7 @@ mod tests {
             (Reading::Unmeasured, true);
         outlived.sides.receive = Measured::default();
         (outlived.period.has_unknown, outlived.previous_period.has_unknown) = (false, true);
+        outlived.judgement = all().judgement.map(|it| KeptJudgement { is_met: None, ..it });
         for newest in [Newest::default(), all(), outlived] {
             let folder = tempfile::tempdir().unwrap();
             let store = Store::open(folder.path()).unwrap();
@@ -400,6 +434,10 @@ mod tests {
             "send_certificate_end = 1e300",
             "send_failed_reason = 'weather'",
             "send_address = 'nowhere', delivery = -1",
+            "expected = 'delivered'",
+            "expected_met = 7",
+            "expected_judged = 9e99",
+            "expected_words = NULL",
         ] {
             let folder = tempfile::tempdir().unwrap();
             let store = Store::open(folder.path()).unwrap();

@@ -14,7 +14,7 @@ use ledger::{Instance, Token};
 use mail::text::harmless;
 
 /// The version of the schema below. A newer one is refused, an older one brought up.
-pub(super) const VERSION: i64 = 6;
+pub(super) const VERSION: i64 = 7;
 /// How long somebody who writes with `sqlite3` is waited for.
 const BUSY: Duration = Duration::from_millis(500);
 /// Records of ended mails that are older than this belong to targets that are gone.
@@ -170,7 +170,12 @@ CREATE TABLE newest ( -- the newest measurement of each target; shown until it i
   has_arrived             INTEGER,          -- 1: the newest mail whose wait is over came
   sender_server           TEXT,             -- the sender's own mailbox, protocol://user@host:port
   sender_up               INTEGER,          -- 1: it could be read
-  sender_visited          REAL
+  sender_visited          REAL,
+  expected                TEXT,             -- what the newest test of what must not pass was to show, as in expect
+  expected_met            INTEGER,          -- 1: it did; absent: it has proved nothing
+  expected_words          TEXT,
+  expected_sent           REAL,             -- when its mail was handed over, or was to be
+  expected_judged         REAL              -- when that was known
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE layer ( -- the newest readings of the layers below the mail service, shown until they are outlived

@@ -18,7 +18,7 @@ use lifecycle::Ended;
 pub use mail_state::MailState;
 pub use moment::Moment;
 use moment::{ClockJump, WallClock};
-pub use newest::{Measured, Newest, Servers, Visited};
+pub use newest::{KeptJudgement, Measured, Newest, Servers, Visited};
 use pacing::Pacing;
 pub use pacing::SessionKind;
 use record::Journal;

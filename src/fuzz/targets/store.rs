@@ -90,6 +90,8 @@ fn go_on(stored: &StoredAccount) {
             assert!(availability.outages(side).all(|it| !it.words.chars().any(is_unsafe)));
         }
     }
+    let judged = stored.newest.judgement.iter();
+    assert!(judged.clone().all(|it| !it.words.chars().any(is_unsafe)), "{judged:?}");
     let roundtrips = stored.account.roundtrips;
     assert!(roundtrips.sum.checked_add(100 * 366 * DAY).is_some(), "{:?}", roundtrips.sum);
     let has_room = |count: &u64| count.checked_add(1 << 40).is_some();
@@ -137,7 +139,8 @@ INSERT INTO newest VALUES ('one', 60, 'smtp://u@h:25', 'measured', 0.5, 1, 2, 1.
   'dns=0.001 tls=0.02', '127.0.0.1:25', 'TLSv1.3', 'TLS_AES_256_GCM_SHA384', 0, 1.8e9, 1.79e9,
   1.78e9, 'auth', 'auth', 0, 'no', 'imap://u@h:143', 'not_applicable', NULL, 0, -1, 1.79e9, NULL,
   'dns=0.001', NULL, NULL, NULL, NULL, NULL, NULL, 1.78e9, 'connect', 'refused', 1, 'no', 1.79e9, 1,
-  2.5, 2, 3.5, 1, 0.2, 1, 'imap://s@h:143', 1, 1.79e9);
+  2.5, 2, 3.5, 1, 0.2, 1, 'imap://s@h:143', 1, 1.79e9, 'refused', 1, '550 no', 1.79e9,
+  1.79e9);
 INSERT INTO layer VALUES ('one', 'round', '', 1.79e9, 'measured', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
   ('one', 'ping', '127.0.0.1', 1.79e9, 'measured', 3, 2, 0.002, 0.001, 0.003, NULL, NULL, NULL),
   ('one', 'port.send', '127.0.0.1:25', 1.79e9, 'measured', NULL, NULL, 0.002, NULL, NULL, NULL, NULL, NULL),

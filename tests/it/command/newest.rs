@@ -186,3 +186,39 @@ async fn another_mailbox_shows_no_header_of_the_one_before_after_a_restart_and_a
         assert!(!says_something(&exporter.get("/api/targets/one").await), "{is_reload}");
     }
 }
+
+const EXPECTED: &str = "mailtrip_expectation_met{target=\"one\",expect=\"refused\"}";
+
+#[tokio::test]
+async fn what_was_judged_of_mail_that_must_not_pass_stands_after_kill_9_and_is_of_this_test_alone()
+{
+    let post = post();
+    let smtp = Server::start(Protocol::Smtp, &post, Options::new()).await.unwrap();
+    smtp.faults().on("RCPT", Fault::reply("550 5.7.1 no relaying here"));
+    let written = target("one", smtp.port(), 1).replace("interval: 1s", "interval: 1h");
+    let folder = folder(&format!("state_dir: state\ntargets:\n{written}  expect: refused\n"));
+    let exporter = Running::start(folder.path(), &[]).await;
+    exporter.until("/metrics", |page| value(page, EXPECTED) == Some(1.0)).await;
+    exporter.has_kept_all(folder.path()).await;
+    let before = exporter.get("/api/targets/one").await;
+    exporter.kill().await;
+
+    let exporter = Running::start(folder.path(), &[]).await;
+    assert_eq!(value(&exporter.get("/metrics").await, EXPECTED), Some(1.0));
+    assert!(exporter.get("/targets/one").await.contains("550 5.7.1 no relaying here"));
+    let expectation = |document: &str| {
+        serde_json::from_str::<serde_json::Value>(document).unwrap()["expectation"].clone()
+    };
+    let after = exporter.get("/api/targets/one").await;
+    assert_eq!(expectation(&after), expectation(&before), "with its date");
+    // The next test is due in an hour.
+    let file = folder.path().join("mailtrip.yml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("to: b@demo.test", "to: x@demo.test")).unwrap();
+    exporter.signal("-HUP");
+    exporter.until("/metrics", |page| is_nan(page, EXPECTED)).await;
+    exporter.kill().await;
+    let exporter = Running::start(folder.path(), &[]).await;
+    assert!(is_nan(&exporter.get("/metrics").await, EXPECTED));
+    assert_eq!(smtp.stats().connections, 1, "one test was made");
+}

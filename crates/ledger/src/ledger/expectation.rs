@@ -2,10 +2,12 @@
 //! known decides; one that passed though it must not counts however old it is.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::schedule::SLACK;
-use super::{FoundIn, Ledger, Moment, Outstanding, Reading, Totals};
+use super::{
+    ClockJump, FoundIn, KeptJudgement, Ledger, Moment, Outstanding, Reading, Rules, Totals,
+};
 use crate::{Awaited, Expectation, Failure, Judged, LineInstant, Side, Token};
 
 /// The most characters of what a server said.
@@ -21,6 +23,29 @@ pub(super) struct Judgement {
     /// When it was judged.
     at: LineInstant,
     date: SystemTime,
+}
+
+impl Judgement {
+    /// Whether it is not older than this.
+    fn holds(&self, stands: Duration, now: Moment) -> bool {
+        now.instant.saturating_duration_since(self.at) < stands
+    }
+
+    /// The wall clock was set.
+    pub(super) fn follow(&mut self, jump: ClockJump) {
+        self.date = jump.correct(self.date);
+    }
+}
+
+impl Rules {
+    /// How long it holds what a test has shown: until the next but one would have.
+    fn judgement_stands(&self, expectation: Expectation) -> Duration {
+        let wait = match expectation {
+            Expectation::Refused => Duration::ZERO,
+            Expectation::Junk | Expectation::Nothing => self.lost_after,
+        };
+        self.interval * 2 + wait + SLACK
+    }
 }
 
 impl Ledger {
@@ -66,18 +91,54 @@ impl Ledger {
             let (is_met, words, at) = (Reading::Unmeasured, Arc::default(), None);
             return Some(Judged { expectation, is_met, words, at });
         };
-        let wait = match expectation {
-            Expectation::Refused => self.rules.interval,
-            Expectation::Junk | Expectation::Nothing => self.rules.lost_after + self.rules.interval,
-        };
-        let stands = self.rules.interval + wait + SLACK;
-        let holds = now.instant.saturating_duration_since(judgement.at) < stands;
+        let holds = judgement.holds(self.rules.judgement_stands(expectation), now);
         Some(Judged {
             expectation,
             is_met: if holds { judgement.is_met } else { Reading::Unmeasured },
             words: Arc::clone(&judgement.words),
             at: Some(judgement.date),
         })
+    }
+
+    /// What is to be kept of it.
+    pub(super) fn kept_judgement(&self) -> Option<KeptJudgement> {
+        let (awaited, judgement) = (self.rules.expectation?, self.judgement.as_ref()?);
+        let Judgement { is_met, words, sent, at, date } = judgement;
+        // The date of the mail is told by that of its judgement, which the present moment does not change.
+        let judged = Moment { instant: *at, wall: *date };
+        Some(KeptJudgement {
+            expectation: awaited.outcome,
+            is_met: is_met.value(),
+            words: Arc::clone(words),
+            sent: judged.date_of(*sent),
+            at: *date,
+        })
+    }
+
+    /// Goes on from what was kept, if the same is still expected. The words are shown however old it is; whether it was met
+    /// holds by the shorter of the period then and now. [`Ledger::measures`] drops it where it is of another test.
+    pub(super) fn restore_judgement(
+        &mut self,
+        kept: &KeptJudgement,
+        interval: Duration,
+        now: Moment,
+    ) {
+        let is_expected = |awaited: Awaited| awaited.outcome == kept.expectation;
+        if !self.rules.expectation.is_some_and(is_expected) {
+            return;
+        }
+        // Nobody knows the age of what has a date to come.
+        let (Some(at), Some(sent)) = (now.moment_of(kept.at), now.moment_of(kept.sent)) else {
+            return;
+        };
+        let (words, date) = (Arc::clone(&kept.words), kept.at);
+        let is_met = kept.is_met.map_or(Reading::Unmeasured, Reading::Is);
+        let mut judgement = Judgement { is_met, words, sent, at, date };
+        let stands = Rules { interval, ..self.rules }.judgement_stands(kept.expectation);
+        if !judgement.holds(stands, now) {
+            judgement.is_met = Reading::Unmeasured;
+        }
+        self.judgement = Some(judgement);
     }
 
     /// What is counted of mails. Those that are not to be delivered are shown in no counter.

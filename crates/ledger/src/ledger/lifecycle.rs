@@ -163,6 +163,9 @@ impl Ledger {
         if let Some(began) = &mut self.period_began {
             began.wall = jump.correct(began.wall);
         }
+        if let Some(judgement) = &mut self.judgement {
+            judgement.follow(jump);
+        }
         self.journal.follow(jump);
         self.accounted.follow(jump);
         self.availability.follow(jump.undo(now.wall), now.wall);

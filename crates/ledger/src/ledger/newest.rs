@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::{Ledger, Moment, Period, Reading, SideState};
-use crate::{Failure, PerSide, Side, Step, TlsFacts};
+use crate::{Expectation, Failure, PerSide, Side, Step, TlsFacts};
 
 /// Which servers a target measures: where it sends to, as `smtp://user@host:port`, and its mailbox, as
 /// `imap://user@host:port`; empty: nobody has told. Where mails must not pass, a `#` and what is tested stand before it.
@@ -31,6 +31,24 @@ pub struct Newest {
     pub has_arrived: Option<bool>,
     /// The sender's own mailbox.
     pub sender_mailbox: Visited,
+    /// What the newest test of what must not pass has shown.
+    pub judgement: Option<KeptJudgement>,
+}
+
+/// What is kept of the newest test of what must not pass. Of which one it is tells [`Measured::server`] of the side that
+/// sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptJudgement {
+    /// What was expected.
+    pub expectation: Expectation,
+    /// Whether it came true; `None`: nothing was proved.
+    pub is_met: Option<bool>,
+    /// See [`Judged::words`](crate::Judged::words).
+    pub words: Arc<str>,
+    /// When the mail was handed over, or was to be.
+    pub sent: SystemTime,
+    /// When it was judged.
+    pub at: SystemTime,
 }
 
 /// What is kept of the newest session in the sender's own mailbox.
@@ -166,6 +184,7 @@ impl Ledger {
                 up: self.sender_mailbox.up,
                 at: self.sender_mailbox.last_visit,
             },
+            judgement: self.kept_judgement(),
         }
     }
 
@@ -198,6 +217,9 @@ impl Ledger {
             self.newest_end = kept.has_arrived.map_or(Reading::Unmeasured, Reading::Is);
         }
         self.restore_visit(&kept.sender_mailbox, self.checks_stand(interval), now);
+        if let Some(judgement) = &kept.judgement {
+            self.restore_judgement(judgement, interval, now);
+        }
     }
 
     fn restore_visit(&mut self, kept: &Visited, stands: Duration, now: Moment) {

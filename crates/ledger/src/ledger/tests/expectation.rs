@@ -174,6 +174,73 @@ fn a_mail_under_way_survives_a_restart() {
 }
 
 #[test]
+fn what_was_judged_stands_over_a_restart_until_it_is_outlived() {
+    for away in [1, 100] {
+        let (mut bench, mut stored) = (expecting(Expectation::Refused), StoredAccount::default());
+        bench.ledger.measures(tested("#refused "), bench.now());
+        bench.fail(refusal(), false);
+        let before = bench.snapshot().expectation;
+        restart(&mut bench, &mut stored, away);
+        bench.ledger.measures(tested("#refused "), bench.now());
+        assert_eq!(bench.snapshot().expectation, before, "with its words and its date");
+        restart(&mut bench, &mut stored, 0);
+        bench.be_away(2 * MINUTE - away);
+        assert_eq!(bench.is_met(), Reading::Is(true));
+        bench.be_away(2);
+        assert_eq!(bench.is_met(), Reading::Unmeasured, "by its own time");
+        assert_eq!(bench.words(), before.unwrap().words.to_string());
+    }
+}
+
+#[test]
+fn what_was_judged_before_a_restart_holds_by_the_shorter_period() {
+    let (mut bench, mut stored) = (expecting(Expectation::Refused), StoredAccount::default());
+    bench.fail(refusal(), false);
+    stored.apply(&bench.ledger.take_changes(bench.now()));
+    bench.be_away(3 * MINUTE);
+    let rules = Rules { interval: Duration::from_secs(3600), ..bench.ledger.rules };
+    bench.ledger = Ledger::restore(rules, &stored, bench.now());
+    assert_eq!(bench.is_met(), Reading::Unmeasured);
+}
+
+#[test]
+fn what_another_test_has_shown_does_not_stand_over_a_restart() {
+    let judged = || {
+        let mut bench = expecting(Expectation::Nothing);
+        bench.ledger.measures(tested("#nothing a "), bench.now());
+        bench.fail(refusal(), false);
+        bench
+    };
+    // Of another recipient.
+    let (mut bench, mut stored) = (judged(), StoredAccount::default());
+    restart(&mut bench, &mut stored, 1);
+    bench.ledger.measures(tested("#nothing b "), bench.now());
+    assert_eq!((bench.is_met(), bench.words()), (Reading::Unmeasured, String::new()));
+    // With something else to be shown.
+    let (mut bench, mut stored) = (judged(), StoredAccount::default());
+    stored.apply(&bench.ledger.take_changes(bench.now()));
+    let rules = Rules { expectation: Some(Expectation::Junk.into()), ..RULES };
+    bench.ledger = Ledger::restore(rules, &stored, bench.now());
+    assert_eq!((bench.is_met(), bench.words()), (Reading::Unmeasured, String::new()));
+    // At a date to come.
+    let (mut bench, mut stored) = (judged(), StoredAccount::default());
+    stored.apply(&bench.ledger.take_changes(bench.now()));
+    bench.start.wall -= Duration::from_secs(3600);
+    bench.ledger = Ledger::restore(bench.ledger.rules, &stored, bench.now());
+    assert_eq!(bench.is_met(), Reading::Unmeasured);
+}
+
+#[test]
+fn the_date_of_what_was_judged_goes_with_a_clock_that_is_set() {
+    let mut bench = expecting(Expectation::Refused);
+    bench.fail(refusal(), false);
+    let judged = bench.now().wall;
+    bench.start.wall += Duration::from_secs(3600);
+    let at = bench.snapshot().expectation.unwrap().at;
+    assert_eq!(at, Some(judged + Duration::from_secs(3600)));
+}
+
+#[test]
 fn what_refuses_something_else_proves_nothing() {
     let of_data = Awaited { judged_from: Step::Data, ..Expectation::Refused.into() };
     let forged = Awaited { is_sender_tested: true, ..Expectation::Refused.into() };
