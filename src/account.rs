@@ -103,15 +103,15 @@ impl Account {
         self.change(|state, now| event(&mut state.ledger, now))
     }
 
-    /// See [`Ledger::sending`]. Waits until the store has it, for a second at most: a mail that goes
+    /// See [`Ledger::sending_by`]. Waits until the store has it, for a second at most: a mail that goes
     /// out is known after whatever happens, but a store that fails does not hold it up.
-    pub async fn sending(&self, tokens: &[Token]) {
+    pub async fn sending(&self, server: &str, tokens: &[Token]) {
         self.change(|state, _| {
             for token in tokens {
                 // The history first, here and below: the ledger's record then finds its place.
                 let now = crate::clock::now();
                 state.history().sending(*token, now);
-                state.ledger.sending(*token, now);
+                state.ledger.sending_by(server, *token, now);
             }
         });
         if let Some(store) = &self.store {

@@ -26,7 +26,7 @@ async fn a_mail_is_in_the_file_before_it_goes_out() {
     // Without the wait the writer would hardly be as fast twenty times.
     for _ in 0..20 {
         let token = Token::random();
-        account.sending(&[token]).await;
+        account.sending("", &[token]).await;
         let query = "SELECT state FROM mail WHERE target = 'one' AND token = ?1";
         let state = |row: &rusqlite::Row<'_>| row.get::<_, String>(0);
         let state = file.query_row(query, [token.to_string()], state).unwrap();

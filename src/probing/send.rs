@@ -194,7 +194,8 @@ impl Sender {
     async fn send(&self, patience: Instant, last: &CancellationToken) -> Option<Smtp> {
         let target = &self.target;
         let tokens: Vec<Token> = (0..target.messages.get()).map(|_| Token::random()).collect();
-        self.account.sending(&tokens).await;
+        let server = Servers::from(&**target).send;
+        self.account.sending(&server, &tokens).await;
         if let Some(mailbox) = &self.mailbox {
             let made_ready = timeout_at(patience, mailbox.make_ready());
             let _ = last.run_until_cancelled(made_ready).await;
@@ -206,7 +207,6 @@ impl Sender {
         let transmitted = on_time_line(began);
         let end = began + target.interval;
         let name = target.send.ehlo.as_deref().or(self.origin.host.as_deref());
-        let server = Servers::from(&**target).send;
         let mut attempt = Attempt { server, tokens, ..Attempt::default() };
         let mut accepted = 0;
         self.account.attempt_began(Side::Send, end, &trace);

@@ -11,7 +11,8 @@ use crate::clock;
 use crate::config::{Secret, TargetName};
 use ledger::Token;
 use ledger::{
-    AccountRecord, Changes, ClockOffset, Histogram, MailRecord, MailState, StoredAccount, Totals,
+    AccountRecord, Changes, ClockOffset, Histogram, MailRecord, MailState, Purpose, StoredAccount,
+    Totals,
 };
 
 /// The most that a counter can have counted, and the longest sum of round trips: what is more is no record
@@ -36,12 +37,12 @@ pub(super) fn write_changes(
         newest::write(connection, target, measured)?;
     }
     let mut upsert = connection.prepare_cached(
-        "INSERT INTO mail VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+        "INSERT INTO mail VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
          ON CONFLICT DO UPDATE SET state = excluded.state, late = max(late, excluded.late),
            transmitted = coalesce(excluded.transmitted, transmitted),
            handed_over = coalesce(excluded.handed_over, handed_over),
            accepted = coalesce(excluded.accepted, accepted),
-           ended = coalesce(excluded.ended, ended)",
+           ended = coalesce(excluded.ended, ended), test = excluded.test",
     )?;
     let mut forget =
         connection.prepare_cached("DELETE FROM mail WHERE target = ?1 AND token = ?2")?;
@@ -58,6 +59,7 @@ pub(super) fn write_changes(
                 mail.handed_over.map(to_seconds),
                 mail.accepted.map(to_seconds),
                 mail.ended.map(to_seconds),
+                number(mail.purpose),
             ))?,
         };
     }
@@ -120,7 +122,7 @@ pub(crate) fn read_account(
         (failures.send, failures.receive);
     let mails = connection
         .prepare_cached(
-            "SELECT token, state, late, transmitted, handed_over, accepted, ended FROM mail
+            "SELECT token, state, late, transmitted, handed_over, accepted, ended, test FROM mail
              WHERE target = ?1",
         )?
         .query_map([target.as_str()], mail)?
@@ -335,6 +337,7 @@ fn mail(row: &Row<'_>) -> rusqlite::Result<(Token, MailRecord)> {
     };
     let record = MailRecord {
         state: state(&written).ok_or_else(|| invalid(1, "the state of a mail"))?,
+        purpose: purpose(row.get(7)?).ok_or_else(|| invalid(7, "what a mail was sent for"))?,
         is_late: row.get(2)?,
         transmitted: time(3)?,
         handed_over: time(4)?,
@@ -383,6 +386,20 @@ fn word(state: MailState) -> &'static str {
 fn state(written: &str) -> Option<MailState> {
     let is_written = |state: &MailState| *state != MailState::Refused && word(*state) == written;
     MailState::ALL.into_iter().find(is_written)
+}
+
+/// What a mail was sent for, as it stands in its row.
+fn number(purpose: Purpose) -> u8 {
+    match purpose {
+        Purpose::Delivery => 0,
+        Purpose::Test => 1,
+        Purpose::FormerTest => 2,
+    }
+}
+
+fn purpose(written: u8) -> Option<Purpose> {
+    let all = [Purpose::Delivery, Purpose::Test, Purpose::FormerTest];
+    all.into_iter().find(|purpose| number(*purpose) == written)
 }
 
 fn invalid(column: usize, what: &str) -> rusqlite::Error {

@@ -27,6 +27,9 @@ const CLOCK_OF_VERSION_3: &str = "clock_offset_seconds";
 /// requests of the pings, and the replies.
 const COUNTERS_OF_VERSION_4: [&str; 2] = ["*failures.*", "ping.*"];
 
+/// Until version 6 what a mail was sent for was known of the newest only, and is marked by what stands before its server.
+const TESTS_OF_VERSION_6: &str = "UPDATE mail SET test = 1 WHERE target IN (SELECT target FROM newest WHERE send_server GLOB '#*')";
+
 const TABLES: [&str; 12] = [
     "meta",
     "target",
@@ -96,6 +99,7 @@ CREATE TABLE mail ( -- the test mails under way, and those whose wait ended with
   handed_over REAL,             -- all of it but the final dot was written: it arrives after this
   accepted    REAL,
   ended       REAL,             -- doubtful, lost, bounced, received or left since; of one sending: seen
+  test        INTEGER NOT NULL DEFAULT 0 CHECK (test IN (0, 1, 2)), -- 1: of what must not pass; 2: as is not expected any more
   PRIMARY KEY (target, token)
 ) STRICT, WITHOUT ROWID;
 
@@ -353,6 +357,7 @@ fn bring_up(connection: &mut Connection) -> rusqlite::Result<()> {
         ))?;
     }
     change.execute_batch(COUNTERS)?;
+    change.execute_batch(TESTS_OF_VERSION_6)?;
     change
         .execute("DELETE FROM counter WHERE name GLOB ?1 OR name GLOB ?2", COUNTERS_OF_VERSION_4)?;
     change.execute("UPDATE meta SET schema_version = ?1", [VERSION])?;

@@ -11,7 +11,7 @@ use ledger::PerSide;
 use ledger::Token;
 use ledger::{
     AccountRecord, CauseCount, ClockOffset, Failures, Histogram, MailRecord, MailState, Newest,
-    SideCounters, Totals,
+    Purpose, SideCounters, Totals,
 };
 use ledger::{Reason, Step};
 
@@ -34,6 +34,7 @@ fn time(seconds: u64) -> SystemTime {
 fn mail(state: MailState) -> MailRecord {
     MailRecord {
         state,
+        purpose: Purpose::Delivery,
         is_late: false,
         transmitted: None,
         handed_over: None,
@@ -264,6 +265,43 @@ async fn a_store_of_version_5_opens_and_keeps_its_rows() {
 }
 
 #[tokio::test]
+async fn of_version_6_a_test_of_what_must_not_pass_is_known_by_its_server() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Store::open(folder.path()).unwrap());
+    let columns = "target, token, state, late";
+    let row = |target: &str| {
+        format!(
+            "INSERT INTO mail ({columns}) VALUES ('{target}', '{}', 'lost', 0);",
+            Token::random()
+        )
+    };
+    let newest = |target: &str, server: &str| {
+        format!(
+            "INSERT INTO newest (target, interval, send_server, send_state, receive_server, receive_state,
+               period_received, period_seconds, before_received, before_seconds, arrival_unknown)
+             VALUES ('{target}', 300, '{server}', 'measured', '', 'measured', 0, 0, 0, 0, 0);"
+        )
+    };
+    let rows = [
+        row("a"),
+        row("b"),
+        newest("a", "#nothing recipient a@h b@h None smtp://h:25"),
+        newest("b", "smtp://u#x@h:25"),
+        "CREATE TABLE older (target, token, state, late, transmitted, handed_over, accepted, ended);
+         DROP VIEW mails; INSERT INTO older SELECT target, token, state, late, transmitted, handed_over,
+           accepted, ended FROM mail; DROP TABLE mail; ALTER TABLE older RENAME TO mail;
+         CREATE VIEW mails AS SELECT target FROM mail; UPDATE meta SET schema_version = 6;"
+            .to_owned(),
+    ];
+    look_into(&folder).execute_batch(&rows.concat()).unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    for (target, purpose) in [("a", Purpose::Test), ("b", Purpose::Delivery)] {
+        let mails = account(&store, &name(target)).await.mails;
+        assert_eq!(mails.values().map(|mail| mail.purpose).collect::<Vec<_>>(), [purpose]);
+    }
+}
+
+#[tokio::test]
 async fn a_failure_without_sense_is_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
@@ -396,6 +434,11 @@ async fn an_account_comes_back_as_it_was() {
         store.written().await;
         let record = MailRecord {
             is_late: state == MailState::Lost,
+            purpose: match state {
+                MailState::Outstanding => Purpose::Test,
+                MailState::Left => Purpose::FormerTest,
+                _ => Purpose::Delivery,
+            },
             accepted: Some(time(3)),
             ended: (state != MailState::Outstanding).then(|| time(9)),
             ..mail(state)

@@ -39,7 +39,7 @@ impl Supervisor {
     pub(super) async fn load_new(&self, config: &Config, plan: &Plan) -> Kept {
         let Some(store) = &self.store else { return Kept::default() };
         let targets = plan.starts.iter().filter_map(|name| config.targets.get_key_value(name));
-        let news = targets.map(|(name, target)| (name.clone(), target.lost_after));
+        let news = targets.map(|(name, target)| (name.clone(), Rules::from(&**target).remember()));
         Kept { targets: store.load(news.collect()).await }
     }
 

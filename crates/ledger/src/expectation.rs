@@ -30,6 +30,18 @@ impl Expectation {
     }
 }
 
+/// What a test mail was sent for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purpose {
+    /// To be delivered: it is counted.
+    #[default]
+    Delivery,
+    /// To be refused, filed as junk, or to disappear, as is still expected: it is judged.
+    Test,
+    /// The same, as is not expected any more, or of another server: it shows nothing.
+    FormerTest,
+}
+
 /// What must become of a test mail, and what answers that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Awaited {

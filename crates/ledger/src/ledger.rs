@@ -5,11 +5,13 @@
 //! mails are *outstanding*, then *received*, *bounced* or *lost*. Over the life of the account
 //! accepted = outstanding + received + bounced + lost + those that left with a passive outage.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::{Availability, Awaited, Failure, LineInstant, LoginDelay, PerSide, Shared, Token};
+use crate::{
+    Availability, Awaited, Failure, LineInstant, LoginDelay, PerSide, Purpose, Shared, Side, Token,
+};
 use accounting::Accounted;
 pub use arrival::Bracket;
 pub use exemplars::{Exemplar, Exemplars};
@@ -86,8 +88,6 @@ pub struct Ledger {
     /// Of the mails that are not to be delivered.
     unshown: Shared<Totals>,
     judgement: Option<Judgement>,
-    /// Mails that were sent before this was expected of these servers: nothing is judged by them.
-    unjudged: BTreeSet<Token>,
     /// Whether the mailbox hides its folder for junk, and no other than the inbox is looked into.
     hides_junk: bool,
     roundtrips: Shared<Histogram>,
@@ -126,6 +126,7 @@ pub struct Ledger {
 
 #[derive(Debug, Clone, Copy)]
 struct Sending {
+    purpose: Purpose,
     /// When it was registered.
     began: Moment,
     /// Set if the mail was seen before the server's reply.
@@ -137,6 +138,7 @@ struct Sending {
 #[derive(Debug, Clone, Copy)]
 struct Outstanding {
     token: Token,
+    purpose: Purpose,
     transmitted: LineInstant,
     /// Nothing arrives before this.
     handed_over: LineInstant,
@@ -181,7 +183,6 @@ impl Ledger {
             totals: Shared::default(),
             unshown: Shared::default(),
             judgement: None,
-            unjudged: BTreeSet::new(),
             hides_junk: false,
             roundtrips: Shared::default(),
             exemplars: Exemplars::default(),
@@ -253,6 +254,12 @@ impl Ledger {
     /// A mail is about to be sent. It is known from here on, because it may arrive before the
     /// sending server's reply.
     pub fn sending(&mut self, token: Token, now: Moment) {
+        let server = self.server(Side::Send);
+        self.sending_by(&server, token, now);
+    }
+
+    /// The same of a mail that goes to this server (see [`Servers`]), which may be that of before a change.
+    pub fn sending_by(&mut self, server: &str, token: Token, now: Moment) {
         self.expire(now);
         // However long it was waited for: what this mail shows holds as long as what others do.
         if let Some(began) = &mut self.period_began {
@@ -263,7 +270,9 @@ impl Ledger {
             }
             *began = now;
         }
-        self.sending.insert(token, Sending { began: now, seen: None, has_bounced: false });
+        let purpose = self.purpose_at(server);
+        let sending = Sending { purpose, began: now, seen: None, has_bounced: false };
+        self.sending.insert(token, sending);
         self.journal.sent(token, now);
     }
 
@@ -272,7 +281,7 @@ impl Ledger {
         self.expire(now);
         self.schedules.send.abandon();
         for (token, sending) in std::mem::take(&mut self.sending) {
-            self.doubt(token, sending.seen.is_some(), now);
+            self.doubt(token, sending.purpose, sending.seen.is_some(), now);
         }
     }
 
@@ -285,12 +294,14 @@ impl Ledger {
     ) -> Option<Duration> {
         self.expire(now);
         let sending = self.take_sending(token)?;
-        self.tally().probes += 1;
-        self.tally().accepted += 1;
+        let purpose = sending.purpose;
+        self.tally(purpose).probes += 1;
+        self.tally(purpose).accepted += 1;
         let Transmission { began, handed_over, network } = *transmission;
         let replied = now.instant.checked_sub(network).unwrap_or(handed_over);
         let mail = Outstanding {
             token,
+            purpose,
             transmitted: began,
             handed_over,
             taken: replied.max(handed_over),
@@ -302,7 +313,13 @@ impl Ledger {
         match sending.seen {
             Some(sighting) => self.arrive_early(mail, &sighting, now),
             None if sending.has_bounced => {
-                self.bounce(token, now);
+                self.bounce(token, purpose, now);
+                None
+            }
+            // It was sent before something else was expected of the target.
+            None if self.rules.is_out_of_place(purpose) => {
+                self.tally(purpose).left += 1;
+                self.end(token, purpose, MailState::Left, now);
                 None
             }
             None => {

@@ -235,6 +235,7 @@ fn a_report_tells_what_the_server_said_and_stays() {
     bench.history.reported(token, "5.1.1 unknown");
     let record = MailRecord {
         state: MailState::Bounced,
+        purpose: ledger::Purpose::Delivery,
         is_late: false,
         transmitted: None,
         handed_over: None,

@@ -142,6 +142,7 @@ mod tests {
         let zero = crate::some_instant();
         let at = |seconds: f64| zero + Duration::from_secs_f64(seconds);
         let mail = Outstanding {
+            purpose: crate::Purpose::Delivery,
             token: Token::random(),
             transmitted: at(99.0),
             handed_over: at(100.0),

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::arrival::{Arrival, Bracket, arrival, was_unattended};
 use super::{
-    Exemplar, FoundIn, Ledger, MailState, Moment, Outstanding, SessionKind, Sighting,
+    Ended, Exemplar, FoundIn, Ledger, MailState, Moment, Outstanding, SessionKind, Sighting,
     SightingOutcome,
 };
 use crate::LineInstant;
+use crate::Purpose;
 use crate::Token;
 
 /// When the mailbox's server wrote its date. IMAP has that of the arrival (INTERNALDATE, RFC 3501 section 2.3.3). By POP3
@@ -29,7 +30,8 @@ impl Ledger {
         self.expire(now);
         if let Some(sending) = self.sending.get_mut(&token) {
             if sending.seen.is_some() {
-                self.tally().duplicate += 1;
+                let purpose = sending.purpose;
+                self.tally(purpose).duplicate += 1;
                 return SightingOutcome::Duplicate;
             }
             sending.seen = Some(sighting);
@@ -41,10 +43,10 @@ impl Ledger {
         {
             let arrival = arrival(&mail, &sighting);
             if self.was_lost(&mail, &arrival.bracket) {
-                self.tally().lost += 1;
-                self.tally().returned += 1;
-                self.judge_seen(token, mail.accepted.instant, sighting.folder, now);
-                self.end(token, MailState::Returned, now);
+                self.tally(mail.purpose).lost += 1;
+                self.tally(mail.purpose).returned += 1;
+                self.judge_seen(mail.purpose, mail.accepted.instant, sighting.folder, now);
+                self.end(token, mail.purpose, MailState::Returned, now);
                 self.note_late(&mail);
                 return SightingOutcome::Returned;
             }
@@ -52,33 +54,37 @@ impl Ledger {
             let roundtrip = self.arrive(mail, &sighting, arrival, now);
             return SightingOutcome::Received { roundtrip, stamped };
         }
-        match self.ended_state(token) {
-            Some(MailState::Received | MailState::Returned) => {
-                self.tally().duplicate += 1;
+        let Some(ended) = self.ended.iter().find(|ended| ended.token == token).copied() else {
+            return SightingOutcome::Unknown;
+        };
+        self.seen_after(ended, &sighting, now)
+    }
+
+    /// A mail was seen whose wait is over.
+    fn seen_after(&mut self, ended: Ended, sighting: &Sighting, now: Moment) -> SightingOutcome {
+        let Ended { token, purpose, at, .. } = ended;
+        // When it was sent at the latest: it was waited for first.
+        let sent = at.checked_sub(self.rules.lost_after).unwrap_or(at);
+        match ended.state {
+            MailState::Received | MailState::Returned => {
+                self.tally(purpose).duplicate += 1;
                 SightingOutcome::Duplicate
             }
-            Some(MailState::Doubtful | MailState::Lost | MailState::Bounced) => {
-                self.tally().returned += 1;
-                self.judge_seen(token, self.was_sent_by(token, now), sighting.folder, now);
-                self.end(token, MailState::Returned, now);
+            MailState::Doubtful | MailState::Lost | MailState::Bounced => {
+                self.tally(purpose).returned += 1;
+                self.judge_seen(purpose, sent, sighting.folder, now);
+                self.end(token, purpose, MailState::Returned, now);
                 SightingOutcome::Returned
             }
-            Some(MailState::Left) => {
-                self.judge_seen(token, self.was_sent_by(token, now), sighting.folder, now);
+            MailState::Left => {
+                self.judge_seen(purpose, sent, sighting.folder, now);
                 SightingOutcome::Left
             }
             // No mail that has ended is in one of these states.
-            Some(MailState::Sending | MailState::Outstanding | MailState::Refused) | None => {
+            MailState::Sending | MailState::Outstanding | MailState::Refused => {
                 SightingOutcome::Unknown
             }
         }
-    }
-
-    /// When a mail that is not waited for any more was sent at the latest: it was waited for first.
-    fn was_sent_by(&self, token: Token, now: Moment) -> LineInstant {
-        let ended = self.ended.iter().find(|ended| ended.token == token);
-        let at = ended.map_or(now.instant, |ended| ended.at);
-        at.checked_sub(self.rules.lost_after).unwrap_or(at)
     }
 
     /// An accepted mail was seen before the server's reply.
@@ -126,7 +132,7 @@ impl Ledger {
     fn note_late(&mut self, mail: &Outstanding) {
         if let Some(ended) = self.ended.back_mut().filter(|_| !mail.is_late) {
             ended.is_late = true;
-            self.tally().late += 1;
+            self.tally(mail.purpose).late += 1;
         }
     }
 
@@ -138,13 +144,13 @@ impl Ledger {
         folder: FoundIn,
         now: Moment,
     ) -> Option<Duration> {
-        self.tally().received += 1;
-        if let Some(count) = self.tally().found.get_mut(folder as usize) {
+        self.tally(mail.purpose).received += 1;
+        if let Some(count) = self.tally(mail.purpose).found.get_mut(folder as usize) {
             *count += 1;
         }
-        self.end(mail.token, MailState::Received, now);
-        if self.rules.expectation.is_some() {
-            self.judge_seen(mail.token, mail.accepted.instant, folder, now);
+        self.end(mail.token, mail.purpose, MailState::Received, now);
+        if mail.purpose != Purpose::Delivery {
+            self.judge_seen(mail.purpose, mail.accepted.instant, folder, now);
             return None;
         }
         // The way of a mail by another server counts, and is not the way of the newest ones.

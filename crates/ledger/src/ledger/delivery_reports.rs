@@ -7,6 +7,7 @@ use super::{DeliveryReport, Ledger, MailState, Moment, ReportOutcome, SessionKin
 use crate::Action;
 use crate::Failure;
 use crate::LineInstant;
+use crate::Purpose;
 use crate::Token;
 
 /// How long after its acceptance a mail's bounce is first looked for over a held session, and the
@@ -46,8 +47,9 @@ impl Ledger {
         if !is_bounce {
             return ReportOutcome::Waiting;
         }
-        self.outstanding.remove(index);
-        self.bounce(token, now);
+        if let Some(mail) = self.outstanding.remove(index) {
+            self.bounce(token, mail.purpose, now);
+        }
         ReportOutcome::Bounced
     }
 
@@ -96,9 +98,9 @@ impl Ledger {
         Some(last + (waited / 2).clamp(least, most.max(least)))
     }
 
-    pub(super) fn bounce(&mut self, token: Token, now: Moment) {
-        self.tally().bounced += 1;
-        self.judge_bounced(token, now);
-        self.end(token, MailState::Bounced, now);
+    pub(super) fn bounce(&mut self, token: Token, purpose: Purpose, now: Moment) {
+        self.tally(purpose).bounced += 1;
+        self.judge_bounced(purpose, now);
+        self.end(token, purpose, MailState::Bounced, now);
     }
 }

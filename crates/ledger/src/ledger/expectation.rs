@@ -8,7 +8,7 @@ use super::schedule::SLACK;
 use super::{
     ClockJump, FoundIn, KeptJudgement, Ledger, Moment, Outstanding, Reading, Rules, Totals,
 };
-use crate::{Awaited, Expectation, Failure, Judged, LineInstant, Side, Token};
+use crate::{Awaited, Expectation, Failure, Judged, LineInstant, Purpose, Side};
 
 /// The most characters of what a server said.
 const MOST_WORDS: usize = 500;
@@ -38,6 +38,15 @@ impl Judgement {
 }
 
 impl Rules {
+    /// Whether a mail that was sent for this is not waited for, as something else is expected by now.
+    pub(super) fn is_out_of_place(&self, purpose: Purpose) -> bool {
+        match purpose {
+            Purpose::Delivery => self.expectation.is_some(),
+            Purpose::Test => self.expectation.is_none(),
+            Purpose::FormerTest => true,
+        }
+    }
+
     /// How long it holds what a test has shown: until the next but one would have.
     fn judgement_stands(&self, expectation: Expectation) -> Duration {
         let wait = match expectation {
@@ -73,8 +82,25 @@ impl Ledger {
     pub(super) fn expect_anew(&mut self, now: Moment) {
         self.leave(now);
         self.judgement = None;
-        self.unjudged = self.ended.iter().map(|mail| mail.token).collect();
-        self.unjudged.extend(self.sending.keys());
+        let ended = self.ended.iter_mut().map(|mail| (mail.token, &mut mail.purpose));
+        let sending = self.sending.iter_mut().map(|(token, mail)| (*token, &mut mail.purpose));
+        for (token, purpose) in ended.chain(sending) {
+            if *purpose == Purpose::Test {
+                *purpose = Purpose::FormerTest;
+                self.journal.touch(token);
+            }
+        }
+    }
+
+    /// What a mail is sent for that goes to this server (see [`Servers`](super::Servers)), which may be that of before a
+    /// change.
+    pub(super) fn purpose_at(&self, server: &str) -> Purpose {
+        let is_test = match self.is_of_another(Side::Send, server) {
+            true if server.starts_with('#') => return Purpose::FormerTest,
+            true => false,
+            false => self.rules.expectation.is_some(),
+        };
+        if is_test { Purpose::Test } else { Purpose::Delivery }
     }
 
     /// See [`Ledger::expectation`], of this moment.
@@ -142,22 +168,22 @@ impl Ledger {
     }
 
     /// What is counted of mails. Those that are not to be delivered are shown in no counter.
-    pub(super) fn tally(&mut self) -> &mut Totals {
-        match self.rules.expectation {
-            Some(_) => &mut self.unshown,
-            None => &mut self.totals,
+    pub(super) fn tally(&mut self, purpose: Purpose) -> &mut Totals {
+        match purpose {
+            Purpose::Test | Purpose::FormerTest => &mut self.unshown,
+            Purpose::Delivery => &mut self.totals,
         }
     }
 
     /// A mail was not accepted.
     pub(super) fn judge_not_accepted(
         &mut self,
-        token: Token,
+        purpose: Purpose,
         failure: &Failure,
         is_doubtful: bool,
         now: Moment,
     ) {
-        let Some(awaited) = self.expected_of(token) else { return };
+        let Some(awaited) = self.expected_of(purpose) else { return };
         let is_met = if is_doubtful { Reading::Unmeasured } else { awaited.of_refusal(failure) };
         self.judge(is_met, &failure.message, now.instant, now);
     }
@@ -165,12 +191,12 @@ impl Ledger {
     /// A mail was seen in the mailbox that was handed over at `sent`.
     pub(super) fn judge_seen(
         &mut self,
-        token: Token,
+        purpose: Purpose,
         sent: LineInstant,
         folder: FoundIn,
         now: Moment,
     ) {
-        let Some(awaited) = self.expected_of(token) else { return };
+        let Some(awaited) = self.expected_of(purpose) else { return };
         let words = match folder {
             FoundIn::Inbox => "the mail was found in the inbox",
             FoundIn::Junk => "the mail was found in the junk folder",
@@ -183,8 +209,8 @@ impl Ledger {
     }
 
     /// A mail came back as undeliverable.
-    pub(super) fn judge_bounced(&mut self, token: Token, now: Moment) {
-        let Some(awaited) = self.expected_of(token) else { return };
+    pub(super) fn judge_bounced(&mut self, purpose: Purpose, now: Moment) {
+        let Some(awaited) = self.expected_of(purpose) else { return };
         let words = "the mail came back as undeliverable";
         self.judge(Reading::Is(awaited.of_absence()), words, now.instant, now);
     }
@@ -192,7 +218,7 @@ impl Ledger {
     /// A mail is not waited for any more. That it did not come is proved by a look alone that was asked for since, and into
     /// the folder for junk as well.
     pub(super) fn judge_given_up(&mut self, mail: &Outstanding, now: Moment) {
-        let Some(awaited) = self.expected_of(mail.token) else { return };
+        let Some(awaited) = self.expected_of(mail.purpose) else { return };
         let due = mail.accepted.instant.checked_add(self.rules.lost_after);
         let was_looked_for = self.looked.zip(due).is_some_and(|(looked, due)| looked >= due);
         let (is_met, words) = match awaited.outcome {
@@ -211,9 +237,9 @@ impl Ledger {
         self.judge(is_met, words, mail.accepted.instant, now);
     }
 
-    /// What is expected of this mail.
-    fn expected_of(&self, token: Token) -> Option<Awaited> {
-        self.rules.expectation.filter(|_| !self.unjudged.contains(&token))
+    /// What is expected of a mail that was sent for this.
+    fn expected_of(&self, purpose: Purpose) -> Option<Awaited> {
+        self.rules.expectation.filter(|_| purpose == Purpose::Test)
     }
 
     fn judge(&mut self, is_met: Reading<bool>, words: &str, sent: LineInstant, now: Moment) {

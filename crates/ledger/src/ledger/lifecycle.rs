@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Ledger, MailState, Moment, Outstanding, Reading, Rules, Sending};
 use crate::Failure;
 use crate::LineInstant;
+use crate::Purpose;
 use crate::Token;
 
 /// How many ended mails are remembered at most, so that one that turns up again is known.
@@ -22,6 +23,7 @@ const LEAST_PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ended {
     pub(super) token: Token,
+    pub(super) purpose: Purpose,
     pub(super) state: MailState,
     pub(super) at: LineInstant,
     /// Whether it came late, as only its date tells.
@@ -78,16 +80,17 @@ impl Ledger {
     ) {
         self.expire(now);
         let Some(sending) = self.take_sending(token) else { return };
-        self.judge_not_accepted(token, failure, is_doubtful, now);
+        let purpose = sending.purpose;
+        self.judge_not_accepted(purpose, failure, is_doubtful, now);
         let is_unmeasured = failure.shortage.is_some() && !is_doubtful && sending.seen.is_none();
         if is_unmeasured || (self.rules.passive && failure.down) {
-            self.end(token, MailState::Left, now);
+            self.end(token, purpose, MailState::Left, now);
             return;
         }
         if is_doubtful || sending.seen.is_some() {
-            self.doubt(token, sending.seen.is_some(), now);
+            self.doubt(token, purpose, sending.seen.is_some(), now);
         } else {
-            self.tally().probes += 1;
+            self.tally(purpose).probes += 1;
             self.journal.touch(token);
         }
     }
@@ -103,20 +106,30 @@ impl Ledger {
     }
 
     /// Nobody knows whether the server has it; if it was seen already, it has returned.
-    pub(super) fn doubt(&mut self, token: Token, was_seen: bool, now: Moment) {
-        self.tally().probes += 1;
-        self.tally().doubtful += 1;
-        self.end(token, MailState::Doubtful, now);
+    pub(super) fn doubt(&mut self, token: Token, purpose: Purpose, was_seen: bool, now: Moment) {
+        self.tally(purpose).probes += 1;
+        self.tally(purpose).doubtful += 1;
+        self.end(token, purpose, MailState::Doubtful, now);
         if was_seen {
-            self.tally().returned += 1;
-            self.end(token, MailState::Returned, now);
+            self.tally(purpose).returned += 1;
+            self.end(token, purpose, MailState::Returned, now);
         }
     }
 
     pub(super) fn leave(&mut self, now: Moment) {
-        while let Some(mail) = self.outstanding.pop_front() {
-            self.tally().left += 1;
-            self.end(mail.token, MailState::Left, now);
+        self.leave_if(|_| true, now);
+    }
+
+    /// These are not waited for any more.
+    pub(super) fn leave_if(&mut self, leaves: impl Fn(Purpose) -> bool, now: Moment) {
+        let outstanding = std::mem::take(&mut self.outstanding);
+        for mail in outstanding {
+            if leaves(mail.purpose) {
+                self.tally(mail.purpose).left += 1;
+                self.end(mail.token, mail.purpose, MailState::Left, now);
+            } else {
+                self.outstanding.push_back(mail);
+            }
         }
     }
 
@@ -200,24 +213,26 @@ impl Ledger {
         let Some(mail) = self.outstanding.pop_front() else { return };
         self.judge_given_up(&mail, now);
         // What must not pass is not lost.
-        let has_left = mail.is_unattended || self.rules.expectation.is_some();
-        let totals = self.tally();
+        let has_left = mail.is_unattended || mail.purpose != Purpose::Delivery;
+        let totals = self.tally(mail.purpose);
         let (count, state) = match has_left {
             true => (&mut totals.left, MailState::Left),
             false => (&mut totals.lost, MailState::Lost),
         };
         *count += 1;
-        self.end(mail.token, state, now);
+        self.end(mail.token, mail.purpose, state, now);
     }
 
     pub(super) fn ended_state(&self, token: Token) -> Option<MailState> {
         self.ended.iter().find(|ended| ended.token == token).map(|ended| ended.state)
     }
 
-    pub(super) fn end(&mut self, token: Token, state: MailState, now: Moment) {
+    pub(super) fn end(&mut self, token: Token, purpose: Purpose, state: MailState, now: Moment) {
         self.ended.retain(|ended| ended.token != token);
-        self.ended.push_back(Ended { token, state, at: now.instant, is_late: false });
-        self.newest_end = state.arrived().map_or(self.newest_end, Reading::Is);
+        self.ended.push_back(Ended { token, purpose, state, at: now.instant, is_late: false });
+        if purpose == Purpose::Delivery {
+            self.newest_end = state.arrived().map_or(self.newest_end, Reading::Is);
+        }
         self.journal.touch(token);
         if self.ended.len() > REMEMBERED {
             self.forget_oldest();
@@ -227,14 +242,13 @@ impl Ledger {
     pub(super) fn forget_oldest(&mut self) {
         if let Some(mail) = self.ended.pop_front() {
             self.journal.touch(mail.token);
-            self.unjudged.remove(&mail.token);
         }
     }
 }
 
 impl Rules {
     /// How long a mail is known after its end. One that must not pass may lie in a queue while its filter does not run.
-    fn remember(&self) -> Duration {
+    pub fn remember(&self) -> Duration {
         match self.expectation {
             Some(_) => self.lost_after.max(LONGEST_WAY),
             None => self.lost_after,

@@ -136,9 +136,7 @@ impl Ledger {
                 are_others = true;
             }
         }
-        // What was sent as a test of another kind, by the process before, is not waited for as one of this.
-        let was_expected = before.send.starts_with('#');
-        if are_others && (was_expected || self.rules.expectation.is_some()) {
+        if are_others && self.rules.expectation.is_some() {
             self.expect_anew(now);
         }
     }

@@ -9,7 +9,7 @@ use super::{
     ClockJump, Ended, Histogram, Ledger, MailState, Moment, Newest, Outstanding, Rules,
     SideCounters, SideState, Totals,
 };
-use crate::{KeptAvailability, LineInstant, PerSide, Token};
+use crate::{KeptAvailability, LineInstant, PerSide, Purpose, Token};
 
 /// What is kept of a mail. A time that a record does not tell is that of the record before it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,6 +17,8 @@ pub struct MailRecord {
     /// What became of it. One that is being sent and has a time in `ended` was seen in the mailbox
     /// before the server's reply: should no reply follow, it has returned.
     pub state: MailState,
+    /// What it was sent for.
+    pub purpose: Purpose,
     /// Whether it was counted as late.
     pub is_late: bool,
     /// When its transmission began.
@@ -192,7 +194,7 @@ impl Ledger {
         let mut unanswered = Vec::new();
         for (token, mail) in &stored.mails {
             match mail.state {
-                MailState::Sending => unanswered.push((*token, mail.ended.is_some())),
+                MailState::Sending => unanswered.push((*token, mail)),
                 MailState::Outstanding => {
                     let mut mail = restored_outstanding(*token, mail, now);
                     mail.is_unattended = is_unattended(&mail, attended, &rules, now);
@@ -209,15 +211,14 @@ impl Ledger {
         }
         ledger.outstanding.make_contiguous().sort_by_key(|mail| mail.accepted.instant);
         ledger.ended.make_contiguous().sort_by_key(|mail| mail.at);
-        // Mails that are not to be delivered are in no counter.
-        if rules.expectation.is_none() {
-            ledger.balance();
-        }
+        ledger.balance();
+        // What was sent to another end than is expected now is not waited for.
+        ledger.leave_if(|purpose| rules.is_out_of_place(purpose), now);
         while ledger.ended.len() > REMEMBERED {
             ledger.forget_oldest();
         }
-        for (token, was_seen) in unanswered {
-            ledger.doubt(token, was_seen, now);
+        for (token, mail) in unanswered {
+            ledger.doubt(token, mail.purpose, mail.ended.is_some(), now);
         }
         while ledger.outstanding.len() > rules.max_outstanding {
             ledger.lose_oldest(now);
@@ -255,6 +256,7 @@ impl Ledger {
     pub(super) fn record_of(&self, token: Token, now: Moment) -> Option<MailRecord> {
         let blank = MailRecord {
             state: MailState::Sending,
+            purpose: Purpose::Delivery,
             is_late: false,
             transmitted: None,
             handed_over: None,
@@ -264,15 +266,17 @@ impl Ledger {
         if let Some(sending) = self.sending.get(&token) {
             let seen = sending.seen.map(|sighting| sighting.shown_at);
             return Some(MailRecord {
+                purpose: sending.purpose,
                 transmitted: Some(sending.began.wall),
                 ended: seen.map(|at| now.date_of(at)),
                 ..blank
             });
         }
         if let Some(mail) = self.outstanding.iter().rev().find(|mail| mail.token == token) {
-            let Outstanding { is_late, transmitted, handed_over, accepted, .. } = *mail;
+            let Outstanding { purpose, is_late, transmitted, handed_over, accepted, .. } = *mail;
             return Some(MailRecord {
                 state: MailState::Outstanding,
+                purpose,
                 is_late,
                 transmitted: Some(accepted.date_of(transmitted)),
                 handed_over: Some(accepted.date_of(handed_over)),
@@ -282,14 +286,18 @@ impl Ledger {
         }
         let mail = self.ended.iter().rev().find(|mail| mail.token == token)?;
         let ended = Some(now.date_of(mail.at));
-        Some(MailRecord { state: mail.state, is_late: mail.is_late, ended, ..blank })
+        let Ended { purpose, state, is_late, .. } = *mail;
+        Some(MailRecord { state, purpose, is_late, ended, ..blank })
     }
 
-    /// Makes accepted = outstanding + received + bounced + lost + left. A mail whose record is missing has
+    /// Of the mails that are to be delivered, as the others are in no counter:
+    /// makes accepted = outstanding + received + bounced + lost + left. A mail whose record is missing has
     /// left: nobody can say what became of it.
     fn balance(&mut self) {
         let totals = &mut self.totals;
-        let outstanding = u64::try_from(self.outstanding.len()).unwrap_or(u64::MAX);
+        let is_counted = |mail: &&Outstanding| mail.purpose == Purpose::Delivery;
+        let outstanding = self.outstanding.iter().filter(is_counted).count();
+        let outstanding = u64::try_from(outstanding).unwrap_or(u64::MAX);
         let known = [totals.received, totals.bounced, totals.lost, totals.left]
             .iter()
             .fold(outstanding, |sum, count| sum.saturating_add(*count));
@@ -329,6 +337,7 @@ fn restored_outstanding(token: Token, mail: &MailRecord, now: Moment) -> Outstan
     let handed_over = mail.handed_over.map_or(transmitted, |at| earlier(Some(at)));
     Outstanding {
         token,
+        purpose: mail.purpose,
         transmitted,
         handed_over,
         taken: handed_over,
@@ -353,7 +362,7 @@ fn is_unattended(
 
 fn restored_end(token: Token, mail: &MailRecord, now: Moment) -> Ended {
     let at = before(now, mail.ended.map_or(Duration::ZERO, |at| age(at, now)));
-    Ended { token, state: mail.state, at, is_late: mail.is_late }
+    Ended { token, purpose: mail.purpose, state: mail.state, at, is_late: mail.is_late }
 }
 
 fn age(wall: SystemTime, now: Moment) -> Duration {

@@ -343,14 +343,69 @@ fn a_mark_in_the_name_of_a_user_makes_no_test_of_a_mail() {
 fn a_test_before_a_restart_is_not_lost_as_a_mail_after_it() {
     let (mut bench, mut stored) = (expecting(Expectation::Nothing), StoredAccount::default());
     bench.ledger.measures(tested("#nothing a "), bench.now());
-    bench.send();
+    let (accepted, under_way) = (bench.send(), bench.begin());
     stored.apply(&bench.ledger.take_changes(bench.now()));
     bench.be_away(1);
     bench.ledger = Ledger::restore(RULES, &stored, bench.now());
     bench.ledger.measures(tested(""), bench.now());
-    bench.wait(10 * MINUTE);
+    assert_eq!(bench.snapshot().outstanding, Reading::Unmeasured);
+    bench.wait(10 * MINUTE - 1);
+    assert_eq!(bench.see(accepted), SightingOutcome::Left, "it is known, and removed");
+    bench.see(under_way);
+    let counted =
+        |totals: &Totals| Totals { looks: 0, checks_skipped: 0, periods_skipped: 0, ..*totals };
+    assert_eq!(counted(&bench.snapshot().totals), Totals::default(), "none of them was a mail");
+    restart(&mut bench, &mut stored, 1);
+    assert_eq!(counted(&bench.snapshot().totals), Totals::default());
+}
+
+#[test]
+fn a_test_that_is_handed_over_while_the_expectation_ends_is_no_mail() {
+    let mut bench = expecting(Expectation::Nothing);
+    bench.ledger.measures(tested("#nothing a "), bench.now());
+    let (token, late) = (bench.begin(), Token::random());
+    bench.ledger.set_rules(RULES, bench.now());
+    bench.ledger.measures(tested(""), bench.now());
+    // The loop that was let go finishes what it is in the middle of, and may register a mail only now.
+    bench.ledger.sending_by("#nothing a smtp://h:25", late, bench.now());
+    for token in [token, late] {
+        bench.ledger.accepted(token, &Transmission::at(bench.now().instant), bench.now());
+        assert_eq!(bench.snapshot().totals.accepted, 0);
+        assert!(bench.ledger.outstanding_mails(9).is_empty());
+        assert_eq!(bench.see(token), SightingOutcome::Left, "it is known, and removed");
+    }
+    let token = bench.send();
+    bench.see(token);
+    assert_eq!(bench.snapshot().totals.received, 1, "the next one is one");
+}
+
+#[test]
+fn a_mail_before_a_restart_is_counted_and_not_judged_after_it() {
+    let (mut bench, mut stored) = (Bench::new(RULES), StoredAccount::default());
+    bench.ledger.measures(tested(""), bench.now());
+    let token = bench.send();
+    stored.apply(&bench.ledger.take_changes(bench.now()));
+    let rules = Rules { expectation: Some(Expectation::Nothing.into()), ..RULES };
+    bench.ledger = Ledger::restore(rules, &stored, bench.now());
+    bench.ledger.measures(tested("#nothing a "), bench.now());
+    bench.see(token);
+    assert_eq!(bench.is_met(), Reading::Unmeasured);
     let totals = bench.snapshot().totals;
-    assert_eq!((totals.late, totals.lost), (0, 0));
+    assert_eq!((totals.accepted, totals.left), (1, 1), "as one that nobody waits for any more");
+}
+
+#[test]
+fn what_was_no_test_of_this_is_none_after_a_restart_either() {
+    let (mut bench, mut stored) = (expecting(Expectation::Junk), StoredAccount::default());
+    bench.ledger.measures(tested("#junk a "), bench.now());
+    let token = bench.send();
+    let rules = Rules { expectation: Some(Expectation::Nothing.into()), ..RULES };
+    bench.ledger.set_rules(rules, bench.now());
+    bench.ledger.measures(tested("#nothing a "), bench.now());
+    restart(&mut bench, &mut stored, 1);
+    bench.ledger.measures(tested("#nothing a "), bench.now());
+    assert_eq!(bench.see(token), SightingOutcome::Left);
+    assert_eq!(bench.is_met(), Reading::Unmeasured);
 }
 
 #[test]
