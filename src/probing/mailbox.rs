@@ -10,6 +10,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
+use lettre::Address;
+
 use ledger::Failure;
 use ledger::FoundIn;
 use ledger::LineInstant;
@@ -76,10 +78,21 @@ pub struct Found {
     pub accounted: BTreeSet<Token>,
     /// The whole header block, where it was read anyway (POP3).
     pub block: Option<Vec<u8>>,
+    /// Whether its `Received` were asked for.
+    pub has_stamps: bool,
     /// Whether it lies where nobody receives: a mail of ours is a copy there, and not its arrival.
     pub is_copy: bool,
     /// What it reports, once that was read.
     pub report: Option<DsnReport>,
+}
+
+impl Found {
+    /// Whether this is the mail with this token itself, sent by this address, and never left: a server has accepted it, and
+    /// none has brought it back. So is the copy that a server puts into the mailbox of who sent it.
+    pub(crate) fn never_left(&self, token: Token, sender: &Address) -> bool {
+        let sender_of = |claimed| (claimed == token).then(|| sender.clone());
+        self.has_stamps && !self.header.is_stamped_again && self.header.claim(sender_of).is_some()
+    }
 }
 
 /// What is to be done with a mail.

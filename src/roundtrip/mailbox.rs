@@ -67,7 +67,14 @@ impl<'a> Mailbox<'a> {
         let copy_folders = Vec::new();
         Self {
             side,
-            access: MailboxAccess { dialer, login, protocol, copy_folders, timeout },
+            access: MailboxAccess {
+                dialer,
+                login,
+                protocol,
+                copy_folders,
+                timeout,
+                reads_stamps: false,
+            },
             reader: MailboxReader::default(),
             observer,
             end,
@@ -83,6 +90,12 @@ impl<'a> Mailbox<'a> {
     /// The same, which keeps the header of the mail with this token.
     pub(super) fn keeping_header_of(self, token: Token) -> Self {
         Self { inspector: Inspector::keeping(token), ..self }
+    }
+
+    /// The same, which reads whether a mail has left, where an answer is waited for.
+    pub(super) fn reading_stamps(mut self, reads: bool) -> Self {
+        self.access.reads_stamps = reads;
+        self
     }
 
     /// The header that was kept, if the mail was there.

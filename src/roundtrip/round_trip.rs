@@ -176,7 +176,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         let lost_after = self.target.lost_after;
         let mailbox = Mailbox::new(side, dialer, observer, end, longest, lost_after);
         let (target, token) = (self.target, self.mail.token);
-        let mailbox = mailbox.keeping_header_of(token);
+        let mailbox = mailbox.keeping_header_of(token).reading_stamps(target.takes_replies());
         let mut mailbox = mailbox.sharing_removal(self.options.shared.removal.clone());
         // The mail is not there yet.
         let mut judge = |found: &Found| {

@@ -45,6 +45,12 @@ impl TestMail {
         let Some(token) = claim else {
             return left_over(target, found);
         };
+        if target.takes_replies() && found.never_left(token, &target.from) {
+            return match self.seen {
+                Some(_) => Disposition::Discard,
+                None => left_over(target, found),
+            };
+        }
         let sighting = Sighting {
             folder: found.folder,
             shown_at: found.shown_at,

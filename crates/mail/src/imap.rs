@@ -66,6 +66,8 @@ pub struct Imap {
     login_error: Option<String>,
     /// Whether the server gives no header but a whole one.
     asks_whole_headers: bool,
+    /// Whether the `Received` of each mail are asked for as well.
+    reads_stamps: bool,
     /// The mail at which the session broke.
     broken: Option<Broken>,
 }
@@ -121,6 +123,7 @@ impl Imap {
             has_mailbox: false,
             login_error: None,
             asks_whole_headers: false,
+            reads_stamps: false,
             broken: None,
         };
         let is_logged_in = imap.read_greeting().await?;

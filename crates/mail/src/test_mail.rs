@@ -291,6 +291,8 @@ pub struct Header {
     pub received: Option<SystemTime>,
     /// Whether that is the only one: by the server that accepted the mail.
     pub is_stamped_once: bool,
+    /// Whether there are more: it went on from the server that accepted it.
+    pub is_stamped_again: bool,
 }
 
 impl Header {
@@ -322,6 +324,7 @@ impl Header {
         let message_id_token: Option<Token> = message
             .message_id()
             .and_then(|id| id.split_once(BEHIND_TOKEN).and_then(|(token, _)| token.parse().ok()));
+        let stamp_count = stamps(&message).take(2).count();
         let header = Self {
             has_mark_header,
             mark,
@@ -337,7 +340,8 @@ impl Header {
             answer: Answer::read(&message, is_report),
             is_delivery_report: is_report && is_of_delivery,
             received: newest_received(&message),
-            is_stamped_once: stamps(&message).take(2).count() == 1,
+            is_stamped_once: stamp_count == 1,
+            is_stamped_again: stamp_count > 1,
         };
         // No mail system writes a mark or our Message-ID into the header of its report; a gateway that wraps a mail
         // keeps them.

@@ -59,9 +59,10 @@ struct OpenFolder {
 }
 
 impl OpenFolder {
-    fn viewing(&self, began: LineInstant, shown: Instant, network: Duration) -> Viewing {
+    fn viewing(&self, began: LineInstant, shown: Instant, imap: &Imap) -> Viewing {
         let Self { kind, holds_copies, .. } = *self;
-        Viewing { kind, holds_copies, began, shown, network }
+        let (network, has_stamps) = (imap.network(), imap.reads_stamps());
+        Viewing { kind, holds_copies, began, shown, network, has_stamps }
     }
 }
 
@@ -112,6 +113,11 @@ impl Session {
     /// The record of this session.
     pub fn trace(&self) -> &Trace {
         self.imap.trace()
+    }
+
+    /// Has the `Received` of each mail read as well.
+    pub fn set_reads_stamps(&mut self, reads: bool) {
+        self.imap.set_reads_stamps(reads);
     }
 
     /// Whether waiting in IDLE is worth a try.
@@ -251,7 +257,7 @@ impl Session {
         let Some(folder) = self.selected.and_then(|index| self.folders.get(index)) else {
             return Ok(());
         };
-        let viewing = folder.viewing(on_time_line(began), shown, self.imap.network());
+        let viewing = folder.viewing(on_time_line(began), shown, &self.imap);
         let known = memory.folder(&folder.name);
         known.begin_look();
         known.read_new(&mut self.imap, viewing, judge).await?;
@@ -291,7 +297,7 @@ impl Session {
         self.selected = None;
         let selected = self.imap.select(&folder.name).await?;
         self.selected = Some(index);
-        let viewing = folder.viewing(began, Instant::now(), self.imap.network());
+        let viewing = folder.viewing(began, Instant::now(), &self.imap);
         if let Some(went_back) = memory.folder(&folder.name).meet(selected, !folder.is_met) {
             memory.uids_went_back(&folder.name, went_back);
         }

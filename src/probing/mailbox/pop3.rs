@@ -370,6 +370,7 @@ impl Memory {
             network: viewing.network,
             accounted: BTreeSet::new(),
             block: Some(block),
+            has_stamps: true,
             is_copy: false,
             report: None,
         };

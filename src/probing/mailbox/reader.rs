@@ -41,6 +41,8 @@ pub(crate) struct MailboxAccess {
     pub(crate) copy_folders: Vec<Folder>,
     /// How long the server may take to answer.
     pub(crate) timeout: Duration,
+    /// Whether the `Received` of each mail are read: they show whether a mail that somebody waits for to come back has left.
+    pub(crate) reads_stamps: bool,
 }
 
 impl MailboxAccess {
@@ -207,6 +209,7 @@ impl MailboxReader {
         let opened =
             imap::Session::open(dialer, login, folders, copy_folders, trace, visit.end).await;
         let mut session = Box::new(opened?);
+        session.set_reads_stamps(access.reads_stamps);
         let asked = Instant::now();
         session.look_everywhere(&mut self.imap, since, judge).await?;
         self.session = Some(OpenSession::Imap(session));

@@ -125,6 +125,7 @@ impl Settings {
             protocol,
             copy_folders,
             timeout: first.endpoint.timeout,
+            reads_stamps: subscribers.iter().any(|it| it.target.takes_replies()),
         };
         Ok(Some(Self {
             access,

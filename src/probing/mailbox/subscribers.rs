@@ -141,6 +141,15 @@ pub(super) fn judge_mail(
         if found.accounted.contains(&token) {
             return Disposition::Remove(token);
         }
+        if subscriber.target.takes_replies() && found.never_left(token, &subscriber.target.from) {
+            return match (copy_of_own(subscribers, subscriber, token), found.header.mark) {
+                // What is taken out there later than it was read, without a token, has to be over by its own mark.
+                (Disposition::LeftOver(due), Some(mark)) if found.block.is_some() => {
+                    Disposition::LeftOver(due.max(mark.expires))
+                }
+                (disposition, _) => disposition,
+            };
+        }
         let now = crate::clock::now();
         let mut clock = clock.lock().unwrap_or_else(PoisonError::into_inner);
         let dated = found.server_date.and_then(|date| clock.span(date, now));
@@ -234,15 +243,23 @@ fn judge_copy(subscribers: &[Arc<Subscriber>], found: &Found) -> Option<Disposit
             .find(|subscriber| subscriber.account.read(|ledger, _| ledger.is_live(token)))
     };
     let token = found.header.claim(|token| owner(token).map(|it| it.target.from.clone()))?;
-    let owner = owner(token)?;
+    Some(copy_of_own(subscribers, owner(token)?, token))
+}
+
+/// The same of the mail with this live token of this owner.
+fn copy_of_own(
+    subscribers: &[Arc<Subscriber>],
+    owner: &Arc<Subscriber>,
+    token: Token,
+) -> Disposition {
     let receives_here = subscribers.iter().any(|subscriber| {
         subscriber.is(Role::Recipient) && Arc::ptr_eq(&subscriber.account, &owner.account)
     });
-    Some(if receives_here && owner.account.read(|ledger, _| ledger.is_awaited(token)) {
+    if receives_here && owner.account.read(|ledger, _| ledger.is_awaited(token)) {
         Disposition::LeftOver(clock::wall() + owner.target.late_after)
     } else {
         Disposition::Discard
-    })
+    }
 }
 
 /// What a report says of a mail of ours is passed on to its account, and the report is done with. One that

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ledger::Token;
 use mailtrip_exporter::metrics::{self, Syntax};
@@ -12,6 +12,8 @@ use testserver::Delivery;
 use crate::support::http;
 use crate::support::mails::{mail_date, report};
 use crate::support::{Exporter, MAILBOXES, TargetText, USER, World, all, serve};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// A target whose mails go elsewhere, and whose answers come into its mailbox.
 fn waiting(world: &World, name: &str) -> TargetText {
@@ -61,6 +63,42 @@ async fn an_answer_is_the_arrival_and_is_removed_and_one_to_a_strangers_mail_sta
             exporter.supervisor.stop().await;
         };
         (format!("{mailbox:?} {fields}"), case)
+    });
+    all(cases).await;
+}
+
+/// What a server puts into the mailbox of who sent it has the stamp of its acceptance at most.
+#[tokio::test]
+async fn a_copy_that_never_left_is_no_arrival_and_the_mail_that_comes_back_is() {
+    let cases = MAILBOXES.map(|mailbox| {
+        let case = async move {
+            let world = World::new(mailbox).await;
+            let target = waiting(&world, "a").set("late_after", "300ms").set("interval", "2s");
+            let exporter = Exporter::start(&[target]).await;
+            let mail = world.sent(1).await.remove(0);
+            let date = mail_date(SystemTime::now());
+            let stamp = |by: &str| format!("Received: from a by {by} with ESMTP; {date}\r\n");
+            exporter.until("a", "accepted", |s| s.totals.accepted == 1).await;
+            // By POP3 a copy stays until the time has passed that stands in it.
+            let (begin, end) = mail.split_once("expires=").unwrap();
+            let expires = humantime::format_rfc3339_seconds(SystemTime::now() + SECOND);
+            let copy = format!("{begin}expires={expires}{}", &end[expires.to_string().len()..]);
+            let copies = [copy.clone(), format!("{}{copy}", stamp("mail.example"))];
+            for copy in &copies {
+                world.post.insert(USER, "INBOX", copy.as_bytes());
+            }
+            // A look that was asked for after this has decided so.
+            let snapshot = exporter.until("a", "late", |s| s.late_outstanding >= 1).await;
+            assert_eq!((snapshot.totals.received, snapshot.totals.duplicate), (0, 0));
+            let back = format!("{}{}{mail}", stamp("here.example"), stamp("mail.example"));
+            world.post.insert(USER, "INBOX", back.as_bytes());
+            let snapshot = exporter.received("a", 1).await;
+            assert_eq!(snapshot.totals.duplicate, 0);
+            // The copies go as well.
+            world.inbox_holds(0).await;
+            exporter.supervisor.stop().await;
+        };
+        (format!("{mailbox:?}"), case)
     });
     all(cases).await;
 }

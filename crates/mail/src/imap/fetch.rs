@@ -16,6 +16,8 @@ use crate::test_mail::FIELDS;
 use crate::{Fault, Interrupted};
 use ledger::{Failure, Reason, Step};
 
+/// What shows beside [`FIELDS`] whether a mail was on its way.
+const STAMPS: &str = " RECEIVED";
 /// How many blocks of one answer that hold none of these are asked for as a whole.
 const HOLLOW: usize = 100;
 /// The most mails that are asked for at once by their UIDs.
@@ -117,6 +119,16 @@ impl Imap {
         self.asks_whole_headers
     }
 
+    /// Has the `Received` of each mail asked for as well.
+    pub fn set_reads_stamps(&mut self, reads: bool) {
+        self.reads_stamps = reads;
+    }
+
+    /// Whether they are.
+    pub fn reads_stamps(&self) -> bool {
+        self.reads_stamps
+    }
+
     async fn fetch(
         &mut self,
         command: &str,
@@ -148,7 +160,7 @@ impl Imap {
         self.trace().enter(Step::Fetch);
         let asks_whole_headers = self.asks_whole_headers;
         let tag = self.next_tag();
-        let items = items(asks_whole_headers);
+        let items = items(asks_whole_headers, self.reads_stamps);
         self.wire.send(&format!("{tag} {command} {items}")).await?;
         let mut hollow = Vec::new();
         let mut take = |mail: Fetched, shown_at: Instant| {
@@ -248,10 +260,14 @@ impl Imap {
 }
 
 /// What is asked for of each mail.
-fn items(whole_headers: bool) -> String {
+fn items(whole_headers: bool, with_stamps: bool) -> String {
+    let stamps = if with_stamps { STAMPS } else { "" };
     let block = match whole_headers {
         true => format!("HEADER]<0.{LITERAL_BYTES}>"),
-        false => format!("HEADER.FIELDS ({})]", FIELDS.join(" ").to_ascii_uppercase()),
+        false => {
+            let fields = FIELDS.join(" ").to_ascii_uppercase();
+            format!("HEADER.FIELDS ({fields}{stamps})]")
+        }
     };
     format!("(UID INTERNALDATE BODY.PEEK[{block})")
 }

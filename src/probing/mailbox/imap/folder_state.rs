@@ -278,6 +278,7 @@ impl FolderState {
             },
             accounted,
             block: None,
+            has_stamps: viewing.has_stamps,
             is_copy: viewing.holds_copies,
             report: None,
         };

@@ -39,6 +39,8 @@ pub(super) struct Viewing {
     pub(super) shown: tokio::time::Instant,
     /// How long the network takes there and back.
     pub(super) network: Duration,
+    /// Whether the `Received` of its mails are asked for.
+    pub(super) has_stamps: bool,
 }
 
 impl FolderState {

@@ -41,6 +41,7 @@ impl FolderState {
                 was_left: false,
                 accounted: self.displaced.clone(),
                 block: None,
+                has_stamps: viewing.has_stamps,
                 is_copy: viewing.holds_copies,
                 report,
             };

@@ -156,6 +156,7 @@ async fn a_session_that_cannot_go_back_to_the_inbox_after_a_removal_is_over() {
         },
         copy_folders: Vec::new(),
         timeout: Duration::from_secs(3),
+        reads_stamps: false,
     };
     let mut mails = 0;
     let mut judge = |_: &Found| {
