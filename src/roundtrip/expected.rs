@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::verdict::{Arrival, Ending, Sent, Verdict, seconds};
 use crate::config::{Expected, Target};
 use ledger::durations::Written;
-use ledger::{Awaited, Expectation, Reading};
+use ledger::{Awaited, Expectation, HIDDEN_JUNK, Reading};
 
 /// What it shows, in the words of the server or of where the mail was found.
 pub(super) struct Shown {
@@ -61,8 +61,13 @@ impl Verdict {
     fn arrived(&self, awaited: Awaited, target: &Target) -> Shown {
         match self.arrival {
             Arrival::Seen { folder, .. } => {
-                let words = format!("the mail was found in the folder {}", folder.label());
-                Shown::new(Reading::Is(awaited.of_sight(folder)), words)
+                let mut words = format!("the mail was found in the folder {}", folder.label());
+                let hides_junk = target.hides_junk(self.lacks_junk_folder);
+                let is_met = awaited.of_sight_where(folder, hides_junk);
+                if is_met == Reading::Unmeasured {
+                    words.push_str(&format!(", and {HIDDEN_JUNK}"));
+                }
+                Shown::new(is_met, words)
             }
             Arrival::Bounced(_) => {
                 let words = "the mail came back as undeliverable";
@@ -90,7 +95,7 @@ impl Verdict {
             words.push_str(&format!(", and `lost_after` is {}", Written(target.lost_after)));
         } else if target.hides_junk(self.lacks_junk_folder) {
             is_met = Reading::Unmeasured;
-            words.push_str(", and the server marks no folder for junk: name it in `folders` in place of \\Junk");
+            words.push_str(&format!(", and {HIDDEN_JUNK}"));
         }
         Shown::new(is_met, words)
     }

@@ -42,6 +42,10 @@ pub enum Purpose {
     FormerTest,
 }
 
+/// Why nothing is proved where the server marks no folder for junk, behind an "and".
+pub const HIDDEN_JUNK: &str =
+    r"the server marks no folder for junk: name it in `folders` in place of \Junk";
+
 /// What must become of a test mail, and what answers that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Awaited {
@@ -99,13 +103,22 @@ impl Awaited {
     }
 
     /// What it shows that a mail was found in this folder.
-    pub fn of_sight(self, folder: FoundIn) -> bool {
+    fn of_sight(self, folder: FoundIn) -> bool {
         let is_junk = match folder {
             FoundIn::Inbox => false,
             FoundIn::Junk => true,
             FoundIn::Other => self.is_other_junk,
         };
         self.outcome == Expectation::Junk && is_junk
+    }
+
+    /// The same where the mailbox `hides_junk`: a folder that is known by its name alone may be the one for junk.
+    pub fn of_sight_where(self, folder: FoundIn, hides_junk: bool) -> Reading<bool> {
+        let is_unsure = hides_junk && folder == FoundIn::Other;
+        match self.outcome == Expectation::Junk && is_unsure {
+            true => Reading::Unmeasured,
+            false => Reading::Is(self.of_sight(folder)),
+        }
     }
 
     /// What it shows that an accepted mail came back as undeliverable, or is found nowhere.

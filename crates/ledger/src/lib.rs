@@ -81,7 +81,7 @@ pub use availability::{
 };
 pub use clue::Clue;
 pub use condition::Condition;
-pub use expectation::{Awaited, Expectation, Judged, Purpose};
+pub use expectation::{Awaited, Expectation, HIDDEN_JUNK, Judged, Purpose};
 pub use failure::{Failure, Reason};
 pub use failures::{Cause, CauseCount, Failures};
 pub use layers::{Column, Layer, NetworkEvidence};

@@ -8,10 +8,16 @@ use super::schedule::SLACK;
 use super::{
     ClockJump, FoundIn, KeptJudgement, Ledger, Moment, Outstanding, Reading, Rules, Totals,
 };
-use crate::{Awaited, Expectation, Failure, Judged, LineInstant, Purpose, Side};
+use crate::{Awaited, Expectation, Failure, HIDDEN_JUNK, Judged, LineInstant, Purpose, Side};
 
 /// The most characters of what a server said.
 const MOST_WORDS: usize = 500;
+
+const FOUND_ELSEWHERE: &str = "the mail was found in another folder than the inbox";
+
+fn and_hidden(words: &str) -> String {
+    format!("{words}, and {HIDDEN_JUNK}")
+}
 
 /// What the newest test has shown.
 #[derive(Debug, Clone)]
@@ -76,6 +82,17 @@ impl Ledger {
     /// Whether the mailbox shows no folder for junk though one should be looked into.
     pub fn hides_junk(&mut self, hides_junk: bool) {
         self.hides_junk = hides_junk;
+        let is_junk = |awaited: Awaited| awaited.outcome == Expectation::Junk;
+        let is_expected = self.rules.expectation.is_some_and(is_junk);
+        // The look that tells this first may have shown a mail before.
+        if let Some(judgement) = &mut self.judgement
+            && hides_junk
+            && is_expected
+            && *judgement.words == *FOUND_ELSEWHERE
+        {
+            judgement.is_met = Reading::Unmeasured;
+            judgement.words = and_hidden(FOUND_ELSEWHERE).into();
+        }
     }
 
     /// Something else is expected from now on, or of other servers: of the mails under way nobody expects it.
@@ -197,15 +214,20 @@ impl Ledger {
         now: Moment,
     ) {
         let Some(awaited) = self.expected_of(purpose) else { return };
-        let words = match folder {
+        let mut words = match folder {
             FoundIn::Inbox => "the mail was found in the inbox",
             FoundIn::Junk => "the mail was found in the junk folder",
-            FoundIn::Other => "the mail was found in another folder than the inbox",
-        };
-        let is_met = awaited.of_sight(folder);
-        // What has passed counts however old it is; what came out well, by its own age.
-        let sent = if is_met { sent } else { now.instant };
-        self.judge(Reading::Is(is_met), words, sent, now);
+            FoundIn::Other => FOUND_ELSEWHERE,
+        }
+        .to_owned();
+        let is_met = awaited.of_sight_where(folder, self.hides_junk);
+        if is_met == Reading::Unmeasured {
+            words = and_hidden(&words);
+        }
+        // What has passed counts however old it is; all else by its own age.
+        let has_passed = is_met == Reading::Is(false);
+        let sent = if has_passed { now.instant } else { sent };
+        self.judge(is_met, &words, sent, now);
     }
 
     /// A mail came back as undeliverable.
@@ -226,10 +248,10 @@ impl Ledger {
             _ if !was_looked_for || mail.is_unattended => {
                 (Reading::Unmeasured, "nobody could look for the mail")
             }
-            _ if self.hides_junk => (
-                Reading::Unmeasured,
-                "the mail is not in the inbox, and the server names no folder for junk: name it in `folders`",
-            ),
+            _ if self.hides_junk => {
+                let words = and_hidden("the mail was found nowhere");
+                return self.judge(Reading::Unmeasured, &words, mail.accepted.instant, now);
+            }
             Expectation::Junk | Expectation::Nothing => {
                 (Reading::Is(awaited.of_absence()), "the mail was found nowhere")
             }

@@ -278,7 +278,31 @@ fn a_folder_for_junk_that_nobody_sees_leaves_nothing_proved() {
         bench.send();
         bench.wait(10 * MINUTE);
         assert_eq!(bench.is_met(), Reading::Unmeasured, "{expectation:?}");
-        assert!(bench.words().contains("`folders`"), "{}", bench.words());
+        let words = r"the mail was found nowhere, and the server marks no folder for junk: name it in `folders` in place of \Junk";
+        assert_eq!(bench.words(), words);
+    }
+}
+
+#[test]
+fn a_folder_that_may_be_the_one_for_junk_proves_nothing() {
+    for is_known_before in [true, false] {
+        for (expectation, is_met) in [
+            (Expectation::Junk, Reading::Unmeasured),
+            // It has passed, wherever it is.
+            (Expectation::Nothing, Reading::Is(false)),
+        ] {
+            let mut bench = expecting(expectation);
+            bench.ledger.hides_junk(is_known_before);
+            let token = bench.send();
+            bench.see_in(token, FoundIn::Other);
+            bench.ledger.hides_junk(true);
+            assert_eq!(bench.is_met(), is_met, "{expectation:?}");
+            let says = bench.words().contains(r"in place of \Junk");
+            assert_eq!(says, is_met == Reading::Unmeasured, "{}", bench.words());
+            let token = bench.send();
+            bench.see(token);
+            assert_eq!(bench.is_met(), Reading::Is(false), "in the inbox it is no junk");
+        }
     }
 }
 
