@@ -123,6 +123,8 @@ impl TargetLog {
 
     /// The newest test of what must not pass has shown this. Whether that is to be logged; nothing is as it should be.
     pub(super) fn judged(&mut self, is_met: Reading<bool>) -> bool {
+        // A passive node that is down is nothing to tell of here, and proves nothing.
+        let is_met = is_met.value().map_or(Reading::Unmeasured, Reading::Is);
         let before = self.expectation.replace(is_met);
         before.unwrap_or(Reading::Is(true)) != is_met
             && !(before.is_none() && is_met == Reading::Unmeasured)

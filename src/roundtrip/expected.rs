@@ -6,6 +6,10 @@ use super::verdict::{Arrival, Ending, Sent, Verdict, seconds};
 use crate::config::{Expected, Target};
 use ledger::durations::Written;
 use ledger::{Awaited, Expectation, HIDDEN_JUNK, Reading};
+use mail::text;
+
+/// The most characters of why a passive node is down.
+const CAUSE_CHARS: usize = 300;
 
 /// What it shows, in the words of the server or of where the mail was found.
 pub(super) struct Shown {
@@ -47,6 +51,10 @@ impl Verdict {
     /// The same in a sentence.
     pub(super) fn expectation_in_words(&self, target: &Target) -> Option<String> {
         let (expected, Shown { is_met, words }) = self.expectation(target)?;
+        if is_met.value().is_none() && self.is_not_applicable(target) {
+            let (name, words) = (&target.name, text::cut_to(&words, CAUSE_CHARS));
+            return Some(format!("{name} is passive and down: not applicable: {words}"));
+        }
         let (name, expects) = (&target.name, expected.words());
         Some(match is_met {
             Reading::Is(true) => format!("{name} expects {expects}, and so it is: {words}"),

@@ -132,7 +132,8 @@ impl Awaited {
 pub struct Judged {
     /// What is expected.
     pub expectation: Expectation,
-    /// Whether it came true. A test that proved nothing leaves it unmeasured, as does one that is too old.
+    /// Whether it came true. A test that proved nothing leaves it unmeasured, as does one that is too old; it is not
+    /// applicable to a passive node that is down.
     pub is_met: Reading<bool>,
     /// What the server said, or where the mail was found; one line that can be shown, empty before the first test.
     pub words: Arc<str>,

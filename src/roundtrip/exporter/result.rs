@@ -38,7 +38,13 @@ impl Finding {
 fn judge(report: &Report, thresholds: &Thresholds) -> (State, Vec<String>) {
     let name = &report.name;
     if let Some(expectation) = &report.expectation {
-        return expected(name, expectation);
+        return match report.condition {
+            Condition::NotApplicable if expectation.words.is_empty() => {
+                (State::Ok, vec![not_applicable(report, name)])
+            }
+            Condition::NotApplicable => (State::Ok, vec![standby(name, &expectation.words)]),
+            _ => expected(name, expectation),
+        };
     }
     let lost = report.newest().and_then(|probe| loss(name, probe));
     match (report.condition, report.roundtrip()) {
@@ -74,6 +80,12 @@ fn expected(name: &str, expectation: &ExpectationReport) -> (State, Vec<String>)
         None => (State::Unknown, "and nothing is proved"),
     };
     (state, vec![format!("{name} expects `{expect}`, {outcome}: {words}")])
+}
+
+/// That a passive target is down whose mails must not pass.
+fn standby(name: &str, words: &str) -> String {
+    let words = text::cut_to(words, CAUSE_CHARS);
+    format!("{name} is passive and down: not applicable: {words}")
 }
 
 /// A sentence for each side that does not work.

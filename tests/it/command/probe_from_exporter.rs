@@ -14,7 +14,8 @@ use crate::support::program::{self, Running, is};
 
 const LOGIN: &str = "ann:pass-word-of-ann";
 
-/// An exporter with the targets `one`, which is well, and `standby`, which is down and passive.
+/// An exporter with the targets `one`, which is well, and `standby`, which is down and passive, as `gate` and `sink`, whose
+/// mails must not pass.
 struct House {
     _post: Post,
     imap: Server,
@@ -30,7 +31,12 @@ impl House {
         let one = program::target("one", smtp.port(), imap.port());
         let one = one.replace("interval: 1s", &format!("interval: {interval}"));
         let standby = program::target("standby", 1, 1);
-        let folder = program::folder(&format!("targets:\n{one}{standby}  passive: true\n"));
+        let gates = [
+            program::target("gate", 1, 1).replace("interval: 1s", "expect: refused"),
+            program::target("sink", 1, 1).replace("interval: 1s", "expect: nothing"),
+        ];
+        let gates = gates.map(|gate| format!("{gate}  passive: true\n")).concat();
+        let folder = program::folder(&format!("targets:\n{one}{standby}  passive: true\n{gates}"));
         Self { _post: post, imap, smtp, folder }
     }
 }
@@ -85,6 +91,25 @@ async fn the_result_of_a_running_exporter_is_read_in_each_output() {
         "{text}"
     );
     assert!(text.contains("roundtrip=U;") && text.contains("send=U;"), "{text}");
+    for gate in ["gate", "sink"] {
+        // Both say the same of what is not to pass, once both sides were tried.
+        let is_tried = |page: &str| is_down(page) && page.matches("\"up\":false").count() == 2;
+        running.until(&format!("/api/targets/{gate}"), is_tried).await;
+        let read = nagios(&url, &[gate]).await;
+        let own = program::run(house.folder.path(), &["probe", gate, "--output=nagios"]).await;
+        let text = String::from_utf8(own.stdout).unwrap();
+        let sentence = |text: &str| text.split(" | ").next().unwrap_or_default().to_owned();
+        assert_eq!((sentence(&text), own.status.code()), (sentence(&read.0), Some(read.1)));
+        assert!(
+            text.contains(&format!("OK - {gate} is passive and down: not applicable: cannot")),
+            "{text}"
+        );
+        let (read, own) = (
+            probe(&url, &[gate]).await.1,
+            program::run(house.folder.path(), &["probe", gate]).await.status.code(),
+        );
+        assert_eq!(own, Some(read), "{gate}");
+    }
     let (text, code) = nagios(&url, &["onne"]).await;
     assert!(code == 3 && text.contains("no target `onne`; did you mean `one`?"), "{text}");
     let (text, code) = nagios(&url, &["../../config"]).await;

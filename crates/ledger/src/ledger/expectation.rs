@@ -130,14 +130,21 @@ impl Ledger {
     /// What is known of the expectation; `None`: its mails are to be delivered.
     pub fn expectation(&self, now: Moment) -> Option<Judged> {
         let expectation = self.rules.expectation?.outcome;
+        // Nothing is to be expected of a passive node that is down.
+        let is_down = self.sides.iter().any(|(_, side)| side.up == Some(false));
+        let unproved = match self.rules.passive && is_down {
+            true => Reading::NotApplicable,
+            false => Reading::Unmeasured,
+        };
         let Some(judgement) = &self.judgement else {
-            let (is_met, words, at) = (Reading::Unmeasured, Arc::default(), None);
+            let (is_met, words, at) = (unproved, Arc::default(), None);
             return Some(Judged { expectation, is_met, words, at });
         };
         let holds = judgement.holds(self.rules.judgement_stands(expectation), now);
+        let is_met = if holds { judgement.is_met } else { Reading::Unmeasured };
         Some(Judged {
             expectation,
-            is_met: if holds { judgement.is_met } else { Reading::Unmeasured },
+            is_met: if is_met == Reading::Unmeasured { unproved } else { is_met },
             words: Arc::clone(&judgement.words),
             at: Some(judgement.date),
         })

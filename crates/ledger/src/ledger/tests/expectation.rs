@@ -125,6 +125,19 @@ fn a_mail_that_comes_after_all_has_passed_however_old_it_is() {
 }
 
 #[test]
+fn nothing_is_to_be_expected_of_a_passive_node_that_is_down() {
+    let rules = Rules { expectation: Some(Expectation::Refused.into()), ..PASSIVE };
+    let mut bench = Bench::new(rules);
+    bench.fail(down(), false);
+    assert_eq!(bench.is_met(), Reading::NotApplicable);
+    bench.fail(refusal(), false);
+    assert_eq!(bench.is_met(), Reading::Is(true));
+    let mut active = expecting(Expectation::Refused);
+    active.fail(down(), false);
+    assert_eq!(active.is_met(), Reading::Unmeasured);
+}
+
+#[test]
 fn what_was_found_is_outlived() {
     let mut bench = expecting(Expectation::Refused);
     bench.fail(refusal(), false);
