@@ -45,6 +45,11 @@ async fn a_recipient_that_is_accepted_gets_no_mail_and_the_pages_say_so() {
     for words in ["Expected the recipient to be refused, in vain", "no mailbox", &words] {
         assert!(page.text().contains(words), "{words}: {}", page.text());
     }
+    for path in ["/", "/targets/a"] {
+        let page = http::get(&address, path).await;
+        assert!(!page.text().contains("accepted,") && !page.text().contains("0 received"), "{path}");
+    }
+    assert!(page.text().contains("Its mails are not to pass, and counted nowhere."));
     let document = http::get(&address, "/api/targets/a").await;
     let document: serde_json::Value = serde_json::from_str(document.text()).unwrap();
     assert_eq!(document["condition"], "failing");
