@@ -149,6 +149,32 @@ async fn a_spam_filter_finds_its_sample_and_the_mailbox_shows_where_it_went() {
     exporter.supervisor.stop().await;
 }
 
+/// As people file what rspamd has marked.
+const FILED_BY_ITS_MARK: &str =
+    "require [\"fileinto\"];\nif header \"X-Spam\" \"yes\" { fileinto \"Junk\"; }\n";
+
+#[tokio::test]
+async fn what_a_filter_marks_is_filed_as_junk_by_a_rule_and_without_it_is_not() {
+    let lab = Lab::start().await;
+    let (entrance, spam) = tokio::join!(lab.user("entrance", "secret"), lab.user("spam", "secret"));
+    let rspamd = Rspamd::start().await;
+    let marking = format!("rspamc --connect=127.0.0.1:{} --mime", rspamd.port);
+    lab.filter(&entrance, &marking, &spam).await;
+    lab.sieve(&spam, FILED_BY_ITS_MARK);
+    let plain = target(&lab, "plain", &spam).set("to", &entrance.address);
+    let junk = plain.clone().set("name", "junk").set("expect", "junk");
+    let exporter = Exporter::start(&[junk.set("mail", "{sample: gtube}"), plain]).await;
+    let words = judged(&exporter, "junk", true).await;
+    assert_eq!(words, "the mail was found in the junk folder");
+    // What has no sample is not marked.
+    let snapshot = healthy(&exporter, "plain", 1).await;
+    assert_eq!(snapshot.totals.found[1], 0, "{snapshot:?}");
+    lab.sieve(&spam, "keep;\n");
+    let words = judged(&exporter, "junk", false).await;
+    assert_eq!(words, "the mail was found in the inbox");
+    exporter.supervisor.stop().await;
+}
+
 #[tokio::test]
 async fn a_virus_scanner_finds_its_sample() {
     let lab = Lab::start().await;

@@ -42,7 +42,7 @@ impl Lab {
         for (account, answering) in accounts {
             match answering {
                 Answering::Sieve(script) => {
-                    write_file(&self.home(account).join(".dovecot.sieve"), script, 0o644);
+                    self.sieve(account, script);
                 }
                 Answering::Program(fields) => {
                     way_back.push(entry(account, &self.echo(account, fields)))
@@ -55,6 +55,38 @@ impl Lab {
         self.dovecot.sort_by_sieve(self.ports().smtp);
         self.dovecot.start().await;
         other.configure_smtp(&table(way_out)).await;
+    }
+
+    /// Mails to `entrance` go through this command of a shell, which reads and writes them, and on to the account `to`, whose
+    /// mails a script sorts from now on.
+    ///
+    /// # Panics
+    /// If a server does not take its new configuration.
+    pub(crate) async fn filter(&self, entrance: &Account, command: &str, to: &Account) {
+        let script = format!(
+            "#!/bin/sh\n{command} | curl --silent --show-error --crlf --upload-file - --mail-from \"$1\" \\\n\
+             --mail-rcpt '{}' smtp://127.0.0.1:{}/filter.test\n",
+            to.address,
+            self.ports().smtp
+        );
+        let path = self.claim.folder().join("filter.sh");
+        write_file(&path, script, 0o755);
+        self.stop_smtp().await;
+        self.postfix.add_service(&format!(
+            "filter unix - n n - - pipe flags=R user=mail argv={} ${{sender}}",
+            path.display()
+        ));
+        self.start_smtp().await;
+        let table = format!("transport_maps = inline:{{{{{} = filter:}}}}", entrance.address);
+        self.configure_smtp(&table).await;
+        self.stop_dovecot().await;
+        self.dovecot.sort_by_sieve(self.ports().smtp);
+        self.dovecot.start().await;
+    }
+
+    /// The script that sorts the mails of an account from now on (RFC 5228).
+    pub(crate) fn sieve(&self, account: &Account, script: &str) {
+        write_file(&self.home(account).join(".dovecot.sieve"), script, 0o644);
     }
 
     /// Makes a transport that answers each mail to the account; its name.
