@@ -34,9 +34,15 @@ pub(super) struct Learned {
 }
 
 impl Learned {
-    /// What was kept, as it is of this mail.
+    /// What was kept, as it is of this mail, which was the last to be learned: it is compared with those before it.
     pub(super) fn restored(usual: Usual, newest: &Inspection) -> Self {
-        Self { way: way(&usual, newest).into(), usual }
+        let mut before = usual.clone();
+        for (stretch, delay) in stretches(newest).zip(newest.stretches()) {
+            if let Some(delay) = delay.measured() {
+                before.unlearn(&stretch, delay);
+            }
+        }
+        Self { way: way(&before, newest).into(), usual }
     }
 
     /// One more mail has come.
@@ -135,5 +141,18 @@ mod tests {
         assert_ne!(name("example.com"), name("example.org"));
         assert_ne!(name("mailhost"), name("localhost"));
         assert_eq!(name("2002:a05:6a10::1"), name("2002:a05:6a10::2"));
+    }
+
+    #[test]
+    fn after_a_restart_a_mail_is_still_compared_with_those_before_it() {
+        let mut learned = Learned::default();
+        let (quick, slow) = (mail(&[("out.a.example", 1)]), mail(&[("out.a.example", 500)]));
+        let all = std::iter::repeat_n(&quick, 20).chain(std::iter::repeat_n(&slow, 20));
+        for newest in all {
+            learned.learn(newest);
+            let restored = Learned::restored(learned.usual.clone(), newest);
+            assert_eq!(medians(&restored), medians(&learned));
+        }
+        assert_eq!(medians(&learned), [Some(1), Some(0)], "the last but one of the slow ones");
     }
 }

@@ -60,6 +60,15 @@ impl Usual {
         self.stretches.truncate(MOST_STRETCHES);
     }
 
+    /// The same without a mail that has just been learned.
+    pub fn unlearn(&mut self, stretch: &str, delay: Duration) {
+        let key = key(stretch);
+        let Some(known) = self.stretches.iter_mut().find(|known| known.key == key) else { return };
+        if let Some(count) = known.counts.get_mut(size(delay)) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
     /// What is usual on this stretch; `None` before 20 mails have taken it.
     pub fn of(&self, stretch: &str) -> Option<UsualDelay> {
         let key = key(stretch);
