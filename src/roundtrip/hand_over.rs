@@ -15,17 +15,17 @@ use mail::trace::Trace;
 use mail::wire::Dialer;
 
 /// Opens a connection and hands the mail over, by `end` at the latest; the steps are in the trace. The
-/// connection is given back if it is still good.
+/// connection is given back if it is still good. The mail says that it was written then.
 pub(super) async fn hand_over(
     target: &Target,
-    token: Token,
+    (token, written): (Token, SystemTime),
     host: Option<&str>,
     dialer: &Dialer,
     trace: &Trace,
     end: Instant,
 ) -> (Option<Smtp>, Result<HandedOver, NotAccepted>) {
     let began = Instant::now();
-    let dialogue = hand_over_by(target, token, host, dialer, trace.clone(), end);
+    let dialogue = hand_over_by(target, (token, written), host, dialer, trace.clone(), end);
     enforced(end + MARGIN, dialogue).await.unwrap_or_else(|| {
         let failure = trace.overrun(began.elapsed());
         let is_doubtful = failure.step == Step::Data;
@@ -37,7 +37,7 @@ pub(super) async fn hand_over(
 
 async fn hand_over_by(
     target: &Target,
-    token: Token,
+    (token, written): (Token, SystemTime),
     host: Option<&str>,
     dialer: &Dialer,
     trace: Trace,
@@ -50,8 +50,7 @@ async fn hand_over_by(
         Err(failure) => return (None, Err(NotAccepted::Broken(failure))),
     };
     let host = host.unwrap_or("an unnamed host");
-    let content =
-        write(target.addressed(), token, Instance::random(), SystemTime::now(), host).await;
+    let content = write(target.addressed(), token, Instance::random(), written, host).await;
     let outcome = match content {
         Ok(content) => smtp.hand_over(&target.from, &target.to, &token.to_string(), &content).await,
         Err(error) => {

@@ -52,7 +52,7 @@ pub fn document(
             "from": target.from.to_string(),
             "to": target.to.to_string(),
             "token": verdict.token.to_string(),
-            "subject": target.subject(verdict.token, verdict.began),
+            "subject": target.subject(verdict.token, verdict.written),
             "bytes": bytes,
         },
         "expectation": verdict.expectation(target).map(|(expected, shown)| json!({

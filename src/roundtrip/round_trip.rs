@@ -1,7 +1,7 @@
 //! The sequence of one period: check, send, look until the mail is seen, remove it.
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -208,9 +208,10 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         let trace = Trace::with_observer(side.login.as_ref(), Some(observer));
         self.mail.transmitted = Instant::now();
         self.verdict.sent = Sent::Unfinished;
+        self.verdict.written = SystemTime::now();
         let handed_over = Box::pin(hand_over(
             self.target,
-            self.mail.token,
+            (self.mail.token, self.verdict.written),
             self.options.host.as_deref(),
             &dialer,
             &trace,

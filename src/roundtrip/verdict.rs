@@ -44,6 +44,8 @@ pub struct Verdict {
     pub ending: Ending,
     /// When it began.
     pub began: SystemTime,
+    /// The time that is in its mail, as `{time}` of its Subject.
+    pub written: SystemTime,
     /// How long all of it took, so far.
     pub took: Duration,
     /// What the dialogues showed.
@@ -150,6 +152,7 @@ impl Verdict {
             removal: Removal::Unfinished,
             ending: Ending::Complete,
             began: SystemTime::now(),
+            written: SystemTime::now(),
             took: Duration::ZERO,
             sides: PerSide::default(),
             place: place.to_owned(),

@@ -156,7 +156,7 @@ fn left_behind<W: Write>(results: &Results, terminal: &mut Terminal<W>) {
 fn left(tested: &Tested) -> Option<String> {
     let verdict = tested.verdict.as_ref().ok()?;
     verdict.left_behind(&tested.target)?;
-    let subject = tested.target.subject(verdict.token, verdict.began);
+    let subject = tested.target.subject(verdict.token, verdict.written);
     let answer = if tested.target.takes_replies() { ", its answer, by hand" } else { "" };
     Some(format!("  {}: subject \"{subject}\"{answer}", tested.target.name))
 }

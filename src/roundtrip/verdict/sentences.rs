@@ -95,7 +95,7 @@ impl Verdict {
             "{what}: an exporter that watches this mailbox, or a later `probe`, removes it after \
              {}; if you run neither, delete the mail with the subject \"{}\" by hand",
             humantime::format_duration(target.lost_after),
-            target.subject(self.token, self.began)
+            target.subject(self.token, self.written)
         ))
     }
 
@@ -106,7 +106,7 @@ impl Verdict {
             Arrival::Bounced(_) => return None,
             _ => "An answer may still come, and stays in the mailbox",
         };
-        let subject = target.subject(self.token, self.began);
+        let subject = target.subject(self.token, self.written);
         Some(format!("{what}: delete what answers the mail with the subject \"{subject}\" by hand"))
     }
 
