@@ -10,15 +10,16 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::limiter::stands;
+use crate::clock;
 use crate::config::{DomainChecks, Target};
-use ledger::Reading;
+use ledger::{LineInstant, Reading};
 use mail::inspection::Signature;
 use mail::net::records::Resolver;
 use mail::posture::{self, Check, Means, Outcome};
 use mail::wire::ConnectionContext;
 
 /// The most domains whose servers are visited at one time, and the most questions to name servers alone.
-const VISITS_AT_ONCE: usize = 16;
+pub const VISITS_AT_ONCE: u32 = 16;
 const QUESTIONS_AT_ONCE: usize = 16;
 /// The longest that one may take.
 const LONGEST: Duration = Duration::from_secs(180);
@@ -49,7 +50,7 @@ impl Default for Domains {
         Self {
             resolver: Resolver::default().telling_bogus(),
             clients: ConnectionContext::default(),
-            visits: Semaphore::new(VISITS_AT_ONCE),
+            visits: Semaphore::new(VISITS_AT_ONCE as usize),
             questions: Semaphore::new(QUESTIONS_AT_ONCE),
             known: Mutex::default(),
         }
@@ -88,7 +89,7 @@ enum Question {
 /// The newest answer.
 struct Known {
     turn: Semaphore,
-    answer: Mutex<Option<(Instant, Answer)>>,
+    answer: Mutex<Option<(LineInstant, Answer)>>,
 }
 
 type Answer = Vec<(Check, Outcome)>;
@@ -164,7 +165,7 @@ impl Domains {
             Ok(answer) => answer,
             Err(_) => unknown(&question, "the name servers and servers took too long"),
         };
-        *lock(&known.answer) = Some((Instant::now(), answer.clone()));
+        *lock(&known.answer) = Some((clock::now().instant, answer.clone()));
         answer
     }
 
@@ -213,7 +214,7 @@ impl Question {
 
 impl Known {
     fn is_young(&self) -> bool {
-        lock(&self.answer).as_ref().is_some_and(|(at, _)| at.elapsed() < FORGOTTEN)
+        lock(&self.answer).as_ref().is_some_and(|(at, _)| clock::now().instant - *at < FORGOTTEN)
     }
 
     fn answer(&self, interval: Duration) -> Option<Answer> {
@@ -329,7 +330,7 @@ mod tests {
             .map(|(check, it)| (check, Outcome { is_well: Reading::Is(true), ..it }))
             .collect();
         let known = domains.known(&question);
-        *lock(&known.answer) = Some((Instant::now(), answer.clone()));
+        *lock(&known.answer) = Some((clock::now().instant, answer.clone()));
         // Asked afresh, nobody would answer: the time is over.
         let now = Instant::now();
         assert_eq!(domains.ask(question.clone(), hour, now).await, answer);

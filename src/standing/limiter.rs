@@ -9,6 +9,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use crate::clock;
+use ledger::LineInstant;
 use mail::dnsbl::{Entry, Zone, test_entries};
 use mail::net::records::Resolver;
 
@@ -70,9 +72,10 @@ struct List {
 struct Memory {
     /// When the next question may begin.
     next: Option<Instant>,
-    answers: HashMap<IpAddr, (Instant, Answer)>,
+    /// On the time line of the accounts: over a suspension of the machine what was learned gets old.
+    answers: HashMap<IpAddr, (LineInstant, Answer)>,
     /// What became of the test entries, of IPv4 and of IPv6.
-    tests: [Option<(Instant, Result<(), Unusable>)>; 2],
+    tests: [Option<(LineInstant, Result<(), Unusable>)>; 2],
 }
 
 impl Limiter {
@@ -147,7 +150,7 @@ impl Limiter {
             },
         };
         if let Some(test) = list.memory().tests.get_mut(usize::from(is_ipv6)) {
-            *test = Some((Instant::now(), outcome.clone()));
+            *test = Some((clock::now().instant, outcome.clone()));
         }
         outcome
     }
@@ -204,7 +207,7 @@ impl List {
             memory.answers.retain(|_, (at, _)| stands(*at, interval, false));
         }
         if memory.answers.len() < MOST_ANSWERS || memory.answers.contains_key(&address) {
-            memory.answers.insert(address, (Instant::now(), answer));
+            memory.answers.insert(address, (clock::now().instant, answer));
         }
     }
 
@@ -223,9 +226,9 @@ impl List {
 }
 
 /// Whether what was learned at this time serves a target that asks so often.
-pub(super) fn stands(at: Instant, interval: Duration, is_unknown: bool) -> bool {
+pub(super) fn stands(at: LineInstant, interval: Duration, is_unknown: bool) -> bool {
     let longest = if is_unknown { UNKNOWN_STANDS.min(interval / 2) } else { interval / 2 };
-    at.elapsed() < longest
+    clock::now().instant - at < longest
 }
 
 #[cfg(test)]
