@@ -82,6 +82,7 @@ fn check(cli: &Cli) -> Result<ExitCode, Fatal> {
     let need = Need::of(&config);
     let limit = mail::descriptors::limit();
     let warnings = config.warnings().into_iter().chain(need.warning(limit));
+    let warnings = warnings.chain(crate::check::too_many_domains(&config));
     let findings = Findings::of(config_file, &config, warnings.collect(), limit, verbose);
     for line in findings.targets.iter().chain(&findings.servers) {
         println!("{line}");
@@ -195,7 +196,8 @@ async fn export(cli: &Cli, limits: Limits) -> Result<ExitCode, Fatal> {
     };
     let store = Arc::new(Store::open(&config.state_dir)?);
     let short = Need::of(&config).warning(mail::descriptors::limit());
-    for warning in config.warnings().into_iter().chain(short) {
+    let shares = short.into_iter().chain(crate::check::too_many_domains(&config));
+    for warning in config.warnings().into_iter().chain(shares) {
         warn!("{warning}");
     }
     let origin = Origin { instance: store.instance, host: net::host::full_name().await };

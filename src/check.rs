@@ -11,6 +11,8 @@ mod domains;
 mod lists;
 mod needs;
 
+pub(crate) use domains::warning as too_many_domains;
+
 /// More targets than this are counted and not listed.
 const MANY_TARGETS: usize = 10;
 

@@ -7,7 +7,44 @@ use mail::posture::Check;
 
 use super::needs::named;
 use crate::config::Config;
+use crate::standing::domains::VISITS_AT_ONCE;
 use ledger::durations::Written;
+
+/// How long a domain takes whose servers do not answer: a try of each of its MX, four side by side.
+const SILENT_DOMAIN: Duration = Duration::from_secs(10);
+
+/// That visits to servers that do not answer would not be over within the interval, if that is so: of each domain one an
+/// interval, or two where several targets have it, for which an answer stands half of one.
+pub(crate) fn warning(config: &Config) -> Option<String> {
+    let mut visited: BTreeMap<String, (Duration, u32)> = BTreeMap::new();
+    for (target, wanted) in config.targets.values().filter_map(|it| Some((it, it.domain_checks()?)))
+    {
+        let mut visiting = wanted.checks.iter().filter(|check| visits(**check));
+        let Some(check) = visiting.next() else { continue };
+        let domain = target.domain_of(wanted, *check).to_ascii_lowercase();
+        let (interval, targets) = visited.entry(domain).or_insert((wanted.interval, 0));
+        *interval = wanted.interval.min(*interval);
+        *targets += 1;
+    }
+    let share = |(interval, targets): &(Duration, u32)| {
+        SILENT_DOMAIN.as_secs_f64() / interval.as_secs_f64() * f64::from((*targets).min(2))
+    };
+    let busy: f64 = visited.values().map(share).sum::<f64>() / f64::from(VISITS_AT_ONCE);
+    (busy > 1.0).then(|| {
+        format!(
+            "the servers of {} domains are visited for `domain_checks`, {VISITS_AT_ONCE} at a time: if none of them \
+             answers, for {} each, that takes {busy:.1} times as long as their `interval`, and results are older than \
+             that or missing; raise `domain_checks.interval`, or leave `mx`, `mta_sts` and `dane` out of its `checks`",
+            visited.len(),
+            Written(SILENT_DOMAIN),
+        )
+    })
+}
+
+/// Whether the servers of a domain are visited for this.
+fn visits(check: Check) -> bool {
+    matches!(check, Check::Mx | Check::MtaSts | Check::Dane)
+}
 
 /// A line with the domains, each with the shortest time between two checks; `None` where none is checked. At those
 /// that receive, the servers are visited.
@@ -18,9 +55,9 @@ pub(super) fn line(config: &Config) -> Option<String> {
         // The one of `ptr` is an address.
         for check in wanted.checks.iter().filter(|check| **check != Check::Ptr) {
             let domain = target.domain_of(wanted, *check).to_ascii_lowercase();
-            let (interval, visits) = domains.entry(domain).or_insert((wanted.interval, false));
+            let (interval, is_visited) = domains.entry(domain).or_insert((wanted.interval, false));
             *interval = wanted.interval.min(*interval);
-            *visits |= matches!(check, Check::Mx | Check::MtaSts | Check::Dane);
+            *is_visited |= visits(*check);
         }
     }
     let words = |(domain, (interval, visits)): (String, (Duration, bool))| {
@@ -47,6 +84,26 @@ mod tests {
         let targets: String = checks.iter().enumerate().map(target).collect();
         let config = Config::parse(&format!("targets:\n{targets}"), Path::new("a.yml")).unwrap();
         line(&config)
+    }
+
+    #[test]
+    fn too_many_domains_for_their_interval_are_warned_of() {
+        let of = |count: usize, checks: &str| {
+            let target = |number: usize| {
+                format!(
+                    "- {{name: t{number}, host: h, from: a@send.example, to: a@d{number}.example, receive: {{protocol: \
+                     imap, username: u{number}, password: p}}, domain_checks: {checks}}}\n"
+                )
+            };
+            let targets: String = (0..count).map(target).collect();
+            let yaml = format!("targets:\n{targets}");
+            warning(&Config::parse(&yaml, Path::new("a.yml")).unwrap())
+        };
+        // A place is taken for ten seconds: 16 of them have room for 960 in ten minutes.
+        assert_eq!(of(950, "{interval: 10m}"), None);
+        let said = of(1200, "{interval: 10m}").unwrap();
+        assert!(said.contains("1200 domains") && said.contains("1.2 times"), "{said}");
+        assert_eq!(of(1200, "{interval: 10m, checks: [spf, tls_rpt]}"), None, "nobody is visited");
     }
 
     #[test]
