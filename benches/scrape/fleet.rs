@@ -61,7 +61,7 @@ async fn live(handle: &TargetHandle, number: usize, is_newest: bool) {
     let token = Token::random();
     let is_failing = number.is_multiple_of(FAILING_OF) && is_newest;
     account.check_ended(&attempt(&Step::RECEIVE, number, is_failing));
-    account.sending(&[token]).await;
+    account.sending("", &[token]).await;
     let began = now();
     account.accepted(token, &Transmission::at(began));
     account.send_ended(

@@ -193,7 +193,8 @@ async fn tls_is_shown_and_an_unknown_authority_is_named() {
         let text = format!(
             "targets:\n- name: corp\n  host: localhost\n  ip_family: 4\n  from: f@example.test\n  \
              to: to@example.test\n  send: {{port: {}, {send}}}\n  receive: {{protocol: imap, \
-             tls: implicit, port: {}, username: {USER}, password: {PASSWORD}, {receive}}}\n",
+             tls: implicit, port: {}, username: {USER}, password: {PASSWORD}, {receive}}}\n  \
+             mail: {{subject: '{{time}} {{token}}'}}\n",
             house.smtp.port(),
             house.mailbox.port()
         );
@@ -204,6 +205,9 @@ async fn tls_is_shown_and_an_unknown_authority_is_named() {
     assert_eq!(rows(&text, "tls").len(), 2, "{text}");
     assert!(rows(&text, "tls").iter().all(|row| row.contains("TLSv1.3 TLS_")), "{text}");
 
+    // What is in the Subject is the time of the mail, and not that of the probe.
+    let delay = Duration::from_millis(1100);
+    house.smtp.faults().on(faults::GREETING, Fault::delay(delay));
     let (verdict, text) = probe(&yaml(&trust, ""), DEADLINE).await;
     assert!(!verdict.is_good());
     assert_has(

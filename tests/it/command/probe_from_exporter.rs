@@ -56,6 +56,36 @@ async fn nagios(url: &str, arguments: &[&str]) -> (String, i32) {
     (text, code)
 }
 
+/// Of a target whose mails must not pass.
+async fn a_passive_node_that_is_down_is_the_same_asked_or_read(
+    house: &House,
+    running: &Running,
+    url: &str,
+) {
+    for gate in ["gate", "sink"] {
+        // Both say the same of what is not to pass, once both sides were tried.
+        let is_tried = |page: &str| {
+            page.contains("\"condition\":\"not_applicable\"")
+                && page.matches("\"up\":false").count() == 2
+        };
+        running.until(&format!("/api/targets/{gate}"), is_tried).await;
+        let read = nagios(url, &[gate]).await;
+        let own = program::run(house.folder.path(), &["probe", gate, "--output=nagios"]).await;
+        let text = String::from_utf8(own.stdout).unwrap();
+        let sentence = |text: &str| text.split(" | ").next().unwrap_or_default().to_owned();
+        assert_eq!((sentence(&text), own.status.code()), (sentence(&read.0), Some(read.1)));
+        assert!(
+            text.contains(&format!("OK - {gate} is passive and down: not applicable: cannot")),
+            "{text}"
+        );
+        let (read, own) = (
+            probe(url, &[gate]).await.1,
+            program::run(house.folder.path(), &["probe", gate]).await.status.code(),
+        );
+        assert_eq!(own, Some(read), "{gate}");
+    }
+}
+
 #[tokio::test]
 async fn the_result_of_a_running_exporter_is_read_in_each_output() {
     let house = House::new("1s").await;
@@ -91,25 +121,7 @@ async fn the_result_of_a_running_exporter_is_read_in_each_output() {
         "{text}"
     );
     assert!(text.contains("roundtrip=U;") && text.contains("send=U;"), "{text}");
-    for gate in ["gate", "sink"] {
-        // Both say the same of what is not to pass, once both sides were tried.
-        let is_tried = |page: &str| is_down(page) && page.matches("\"up\":false").count() == 2;
-        running.until(&format!("/api/targets/{gate}"), is_tried).await;
-        let read = nagios(&url, &[gate]).await;
-        let own = program::run(house.folder.path(), &["probe", gate, "--output=nagios"]).await;
-        let text = String::from_utf8(own.stdout).unwrap();
-        let sentence = |text: &str| text.split(" | ").next().unwrap_or_default().to_owned();
-        assert_eq!((sentence(&text), own.status.code()), (sentence(&read.0), Some(read.1)));
-        assert!(
-            text.contains(&format!("OK - {gate} is passive and down: not applicable: cannot")),
-            "{text}"
-        );
-        let (read, own) = (
-            probe(&url, &[gate]).await.1,
-            program::run(house.folder.path(), &["probe", gate]).await.status.code(),
-        );
-        assert_eq!(own, Some(read), "{gate}");
-    }
+    a_passive_node_that_is_down_is_the_same_asked_or_read(&house, &running, &url).await;
     let (text, code) = nagios(&url, &["onne"]).await;
     assert!(code == 3 && text.contains("no target `onne`; did you mean `one`?"), "{text}");
     let (text, code) = nagios(&url, &["../../config"]).await;
