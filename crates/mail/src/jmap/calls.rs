@@ -158,12 +158,16 @@ pub(super) enum Asked {
     All,
 }
 
+/// What shows beside [`FIELDS`] whether a mail was on its way.
+const STAMP: &str = "Received";
+
 /// The properties of an [`Email`].
 pub(super) fn properties(asked: Asked) -> Vec<String> {
     let mut all = ["id", "blobId", "mailboxIds", "receivedAt", "size"].map(str::to_owned).to_vec();
     match asked {
         Asked::Each => {
-            all.extend(FIELDS.iter().map(|field| format!("header:{field}:asRaw:all")));
+            let fields = FIELDS.iter().chain([&STAMP]);
+            all.extend(fields.map(|field| format!("header:{field}:asRaw:all")));
         }
         Asked::All => all.push("headers".to_owned()),
     }
@@ -298,7 +302,8 @@ struct WrittenField {
 
 impl WrittenField {
     fn matters(&self) -> bool {
-        FIELDS.iter().any(|name| name.eq_ignore_ascii_case(&self.name))
+        let mut fields = FIELDS.iter().chain([&STAMP]);
+        fields.any(|name| name.eq_ignore_ascii_case(&self.name))
     }
 }
 
@@ -338,6 +343,8 @@ struct WrittenEmail {
     return_path: Values,
     #[serde(default, rename = "header:X-Failed-Recipients:asRaw:all")]
     failed_recipients: Values,
+    #[serde(default, rename = "header:Received:asRaw:all")]
+    received: Values,
 }
 
 impl WrittenEmail {
@@ -358,7 +365,8 @@ impl WrittenEmail {
         let fields = fields.flat_map(|(name, values)| values.0.iter().map(move |it| (*name, it)));
         let of_all = self.headers.0.iter().filter(|field| field.matters());
         let of_all = of_all.map(|field| (field.name.as_str(), &field.value));
-        let block = block(fields.chain(of_all));
+        let stamps = self.received.0.iter().map(|it| (STAMP, it));
+        let block = block(fields.chain(stamps).chain(of_all));
         let places = self.mailbox_ids.0.into_iter().filter(|(_, is_there)| *is_there);
         Email {
             id: self.id,

@@ -227,6 +227,7 @@ pub(super) fn found(place: Place, viewing: Viewing, server_date: Option<SystemTi
         accounted: BTreeSet::new(),
         block: None,
         is_copy: place.holds_copies,
+        has_stamps: true,
         report: None,
     }
 }
