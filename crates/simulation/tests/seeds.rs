@@ -14,7 +14,7 @@ use simulation::{Options, Outcome, clock, run, shrink};
 const FIXED: [(u64, u32, usize); 3] = [(1, 2, 8), (2, 2, 8), (3, 2, 12)];
 
 /// Worlds in which something was wrong once: the seed, the days, the sites, and what it was.
-const FOUND: [(u64, u32, usize, &str); 2] = [
+const FOUND: [(u64, u32, usize, &str); 3] = [
     (
         1001,
         15,
@@ -26,6 +26,12 @@ const FOUND: [(u64, u32, usize, &str); 2] = [
         30,
         1,
         "a mail lay in a queue and came into a POP3 maildrop while the exporter was down: its stamp of the acceptance was taken for its arrival",
+    ),
+    (
+        20011,
+        30,
+        1,
+        "a reload to a shorter period while a check was under way: the next check came after the longer one",
     ),
 ];
 

@@ -106,8 +106,10 @@ impl MailboxTask {
 
     /// The next check is for the next slot of the grid that is not over yet.
     fn plan_next(&self, settings: &Settings, subscribers: &[Arc<Subscriber>], slot: Instant) {
-        let (next, skipped) = next_tick(slot, settings.period, Instant::now());
         let mut schedule = self.shared.schedule();
+        // The configuration may have changed the period while the check was under way.
+        let settings = schedule.settings.as_deref().unwrap_or(settings);
+        let (next, skipped) = next_tick(slot, settings.period, Instant::now());
         // A subscriber that came meanwhile may have asked for an earlier one.
         if schedule.next_check == Some(slot) {
             schedule.next_check = Some(next);
