@@ -431,12 +431,9 @@ fn describe(target: &Target) -> String {
 }
 
 fn describe_mailbox(side: &ReceiveSide) -> String {
-    let mut text = format!("{} ({})", side.mailbox_id(), protection(&side.endpoint));
-    if let Protocol::Imap { folders } | Protocol::Jmap { folders } = &side.protocol {
-        let folders: Vec<String> = folders.iter().map(ToString::to_string).collect();
-        text += &format!(" in {}", folders.join(", "));
-    }
-    text
+    let text = format!("{} ({})", side.mailbox_id(), protection(&side.endpoint));
+    let folders: Vec<String> = side.protocol.folders().iter().map(ToString::to_string).collect();
+    if folders.is_empty() { text } else { format!("{text} in {}", folders.join(", ")) }
 }
 
 fn protection(endpoint: &Endpoint) -> String {
