@@ -40,6 +40,7 @@ use writer::Writer;
 pub(crate) mod availability;
 mod care;
 mod change;
+mod columns;
 mod failures;
 pub(crate) mod findings;
 pub(crate) mod inspection;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::{INSTANCE_FILE, StoreError, findings};
+use super::{INSTANCE_FILE, StoreError, columns, findings};
 use ledger::{Instance, Token};
 use mail::text::harmless;
 
@@ -388,7 +388,8 @@ fn check(connection: &Connection, path: &Path) -> Result<(Instance, i64), StoreE
         return Err(damaged(&verdict));
     }
     if version == VERSION
-        && let Some(column) = missing_column(connection).map_err(|error| explain(path, error))?
+        && let Some(column) =
+            columns::missing(connection, SCHEMA, &TABLES).map_err(|error| explain(path, error))?
     {
         return Err(damaged(&format!("it has no {column}")));
     }
@@ -397,25 +398,6 @@ fn check(connection: &Connection, path: &Path) -> Result<(Instance, i64), StoreE
         .map_err(|error| explain(path, error))?;
     let instance = instance.parse().map_err(|_| damaged("meta.instance is not 32 hex digits"))?;
     Ok((instance, version))
-}
-
-/// What the tables of this version hold and this database does not.
-fn missing_column(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    let whole = Connection::open_in_memory()?;
-    whole.execute_batch(SCHEMA)?;
-    for table in TABLES {
-        let has = columns(connection, table)?;
-        let missing = columns(&whole, table)?.into_iter().find(|column| !has.contains(column));
-        if let Some(column) = missing {
-            return Ok(Some(format!("{table}.{column}")));
-        }
-    }
-    Ok(None)
-}
-
-fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
-    let mut query = connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
-    query.query_map([table], |row| row.get(0))?.collect()
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {

@@ -373,16 +373,6 @@ impl Ledger {
         self.outstanding.iter().take(most).map(awaited).collect()
     }
 
-    /// Whether this mail is just being sent.
-    pub fn is_sent(&self, token: Token) -> bool {
-        self.sending.contains_key(&token)
-    }
-
-    /// Whether a mail is just being sent.
-    pub fn is_sending(&self) -> bool {
-        !self.sending.is_empty()
-    }
-
     /// Whether a doubtful or lost mail is remembered, which may still turn up.
     pub fn is_missing_mail(&self) -> bool {
         self.ended.iter().any(|ended| matches!(ended.state, MailState::Doubtful | MailState::Lost))

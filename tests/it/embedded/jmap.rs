@@ -172,14 +172,31 @@ fn passing_faults() -> Vec<(&'static str, Fault, Step)> {
         ("EMAIL/CHANGES", Fault::status(429), Step::Fetch),
         ("EMAIL/CHANGES", Fault::Reset, Step::Fetch),
         ("EMAIL/CHANGES", Fault::Cut(120), Step::Fetch),
-        ("EMAIL/CHANGES", text("{\"methodResponses\":[]}"), Step::Fetch),
-        ("EMAIL/CHANGES", text(&"[".repeat(100_000)), Step::Fetch),
         ("EMAIL/GET", Fault::call_error("serverUnavailable"), Step::Fetch),
         ("EMAIL/GET", Fault::Drip(Duration::from_millis(200)), Step::Fetch),
         ("EMAIL/SET", Fault::call_error("serverFail"), Step::Remove),
         ("EMAIL/SET", Fault::Close, Step::Remove),
         (ANY_COMMAND, Fault::status(500), Step::Auth),
     ]
+}
+
+#[tokio::test]
+async fn where_changes_are_no_answer_mail_is_found_all_the_same() {
+    let cases = ["{\"methodResponses\":[]}".to_owned(), "[".repeat(100_000)].map(|text| {
+        let name = text.chars().take(30).collect();
+        let case = async move {
+            let world = world().await;
+            let exporter = Exporter::start(&[each_second(&world)]).await;
+            exporter.received("a", 1).await;
+            let fault = Fault::Http(HttpAnswer::new(200).body(&text));
+            world.mailbox.faults().on("EMAIL/CHANGES", fault);
+            let received = exporter.received("a", 4).await;
+            assert_eq!(received.totals.duplicate, 0, "{received:#?}");
+            assert_eq!(received.receive_ability, Reading::Is(true), "{received:#?}");
+        };
+        (name, case)
+    });
+    all(cases).await;
 }
 
 #[tokio::test]

@@ -3,9 +3,19 @@
 use std::sync::Arc;
 
 use super::{Attempt, Ledger, Moment, Reading};
-use crate::{Failure, Side};
+use crate::{Failure, Side, Token};
 
 impl Ledger {
+    /// Whether this mail is just being sent.
+    pub fn is_sent(&self, token: Token) -> bool {
+        self.sending.contains_key(&token)
+    }
+
+    /// Whether a mail is just being sent.
+    pub fn is_sending(&self) -> bool {
+        !self.sending.is_empty()
+    }
+
     /// The sending of a period is over: of `total` mails so many were accepted. Nothing is measured if
     /// none was, for want of something of our own.
     pub fn send_ended(&mut self, accepted: u32, total: u32, attempt: &Attempt, now: Moment) {

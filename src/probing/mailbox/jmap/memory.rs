@@ -171,6 +171,8 @@ impl Memory {
             }
             Disposition::Discard => Removal::default(),
             Disposition::LeftOver(due) => {
+                // It is taken out by its own mark, whose time has to be over.
+                let due = found.header.mark.map_or(due, |mark| due.max(mark.expires));
                 return self.note(id, Kind::LeftOver, BacklogState::LeftOver(due));
             }
             Disposition::ReadReport => {

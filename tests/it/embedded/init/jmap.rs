@@ -14,6 +14,8 @@ use tokio_openssl::SslStream;
 
 use super::{Announced, Bench, PASSWORD};
 
+/// What an API takes: one word.
+const TOKEN: &str = "fmu1-tr0ub4dor:3.x/y=";
 const USER: &str = "rita@example.test";
 const WELL_KNOWN: &str = "/.well-known/jmap";
 /// That the domain has nothing else to read mail by.
@@ -52,14 +54,14 @@ impl Site {
         }
     }
 
-    fn basic() -> String {
+    fn basic(password: &str) -> String {
         use base64::Engine as _;
-        let pair = format!("{USER}:{PASSWORD}");
+        let pair = format!("{USER}:{password}");
         format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
     }
 
     fn bearer() -> String {
-        format!("Bearer {PASSWORD}")
+        format!("Bearer {TOKEN}")
     }
 
     /// Serves it with this certificate, and gives its port.
@@ -210,7 +212,7 @@ const BEARER: &str = "WWW-Authenticate: Bearer realm=\"api\"\r\n";
 #[tokio::test]
 async fn a_mailbox_is_read_by_jmap_where_there_is_nothing_else() {
     let mut bench = bench().await;
-    let site = Site::new(&bench, BASIC, &Site::basic());
+    let site = Site::new(&bench, BASIC, &Site::basic(PASSWORD));
     let port = site.start(&bench, Certificate::Good).await;
     let announced = [&NO_OTHER[..], &[("_jmap", port)]].concat();
     let (outcome, shown) = bench.run_with(PASSWORD, &announced).await;
@@ -221,7 +223,7 @@ async fn a_mailbox_is_read_by_jmap_where_there_is_nothing_else() {
     assert!(text.contains(&receive) && text.contains("auth: plain"), "{text}");
     assert!(shown.contains("jmap localhost:"), "{shown}");
     // Nothing was shown before the certificate was judged, and a person has agreed.
-    assert_eq!(site.keys()[..2], [None, Some(Site::basic())]);
+    assert_eq!(site.keys()[..2], [None, Some(Site::basic(PASSWORD))]);
     assert_eq!(bench.post.messages(USER, "INBOX"), [], "the test mail is gone");
 }
 
@@ -229,7 +231,7 @@ async fn a_mailbox_is_read_by_jmap_where_there_is_nothing_else() {
 async fn what_people_use_comes_before_jmap_unless_that_is_asked_for() {
     for (protocol, word) in [(None, "imap"), (Some(MailProtocol::Jmap), "jmap")] {
         let mut bench = Bench { protocol, ..Bench::usual(USER).await };
-        let site = Site::new(&bench, BASIC, &Site::basic());
+        let site = Site::new(&bench, BASIC, &Site::basic(PASSWORD));
         let port = site.start(&bench, Certificate::Good).await;
         let (outcome, shown) = bench.run_with(PASSWORD, &[("_jmap", port)]).await;
         assert_eq!(outcome, Ok(true), "{shown}");
@@ -242,18 +244,19 @@ async fn what_people_use_comes_before_jmap_unless_that_is_asked_for() {
 #[tokio::test]
 async fn a_token_is_shown_where_it_is_not_taken_for_a_password() {
     for (ways, tried) in [
-        (BOTH, vec![None, Some(Site::basic()), Some(Site::bearer())]),
-        ("", vec![None, Some(Site::basic()), Some(Site::bearer())]),
+        (BOTH, vec![None, Some(Site::basic(TOKEN)), Some(Site::bearer())]),
+        ("", vec![None, Some(Site::basic(TOKEN)), Some(Site::bearer())]),
         (BEARER, vec![None, Some(Site::bearer())]),
     ] {
         let mut bench = bench_for_jmap().await;
+        bench.post.add_account(USER, TOKEN, &[USER]);
         let site = Site::new(&bench, ways, &Site::bearer());
         let port = site.start(&bench, Certificate::Good).await;
-        let (outcome, shown) = bench.run_with(PASSWORD, &[("_jmap", port)]).await;
+        let (outcome, shown) = bench.run_with(TOKEN, &[("_jmap", port)]).await;
         assert_eq!(outcome, Ok(true), "{shown}");
         assert!(written(&bench).contains("auth: oauthbearer"), "{shown}");
         assert_eq!(site.keys()[..tried.len()], tried[..], "{ways}");
-        assert!(!shown.contains(PASSWORD), "{shown}");
+        assert!(!shown.contains(TOKEN), "{shown}");
     }
 }
 
@@ -280,7 +283,7 @@ async fn a_wrong_password_is_shown_twice_at_most_and_leaves_nothing() {
 async fn a_server_of_jmap_whose_certificate_is_not_good_is_asked_nothing() {
     for certificate in [Certificate::SelfSigned, Certificate::WrongName] {
         let mut bench = bench_for_jmap().await;
-        let site = Site::new(&bench, BASIC, &Site::basic());
+        let site = Site::new(&bench, BASIC, &Site::basic(PASSWORD));
         let port = site.start(&bench, certificate).await;
         let (outcome, shown) = bench.run_with(PASSWORD, &[("_jmap", port)]).await;
         let Err(Stop::Problem(problem)) = outcome else { panic!("{outcome:?}: {shown}") };
@@ -294,10 +297,10 @@ async fn where_a_server_sends_its_clients_is_written_if_it_is_near() {
     // By the session resource, after the login; by a redirect, before it.
     for is_redirect in [false, true] {
         let mut bench = bench_for_jmap().await;
-        let there = Site::new(&bench, BASIC, &Site::basic());
+        let there = Site::new(&bench, BASIC, &Site::basic(PASSWORD));
         let port = there.start(&bench, Certificate::Good).await;
         let url = format!("https://localhost:{port}");
-        let mut here = Site::new(&bench, BASIC, &Site::basic());
+        let mut here = Site::new(&bench, BASIC, &Site::basic(PASSWORD));
         match is_redirect {
             true => here.redirect = Some(format!("{url}{WELL_KNOWN}")),
             false => here.api = format!("{url}/api"),
@@ -309,7 +312,7 @@ async fn where_a_server_sends_its_clients_is_written_if_it_is_near() {
         assert!(shown.contains(&format!("sends its clients to localhost:{port}")), "{shown}");
         assert_eq!(here.keys().iter().flatten().count(), usize::from(!is_redirect));
         // It was asked without the password before it was shown that.
-        assert_eq!(there.keys()[..2], [None, Some(Site::basic())]);
+        assert_eq!(there.keys()[..2], [None, Some(Site::basic(PASSWORD))]);
     }
 }
 
@@ -317,7 +320,7 @@ async fn where_a_server_sends_its_clients_is_written_if_it_is_near() {
 async fn where_a_server_sends_its_clients_is_not_followed_to_strangers() {
     for is_redirect in [false, true] {
         let mut bench = bench_for_jmap().await;
-        let mut site = Site::new(&bench, BASIC, &Site::basic());
+        let mut site = Site::new(&bench, BASIC, &Site::basic(PASSWORD));
         match is_redirect {
             true => site.redirect = Some("https://jmap.evil.test/.well-known/jmap".to_owned()),
             false => site.api = "https://jmap.evil.test/api".to_owned(),
@@ -337,10 +340,10 @@ async fn where_a_server_sends_its_clients_is_not_followed_to_strangers() {
 #[tokio::test]
 async fn two_servers_that_send_to_one_another_end_it() {
     let mut bench = bench_for_jmap().await;
-    let mut there = Site::new(&bench, BASIC, &Site::basic());
+    let mut there = Site::new(&bench, BASIC, &Site::basic(PASSWORD));
     there.api = "https://localhost:9/api".to_owned();
     let port = there.start(&bench, Certificate::Good).await;
-    let mut here = Site::new(&bench, BASIC, &Site::basic());
+    let mut here = Site::new(&bench, BASIC, &Site::basic(PASSWORD));
     here.api = format!("https://localhost:{port}/api");
     let first = here.start(&bench, Certificate::Good).await;
     let (outcome, shown) = bench.run_with(PASSWORD, &[("_jmap", first)]).await;
