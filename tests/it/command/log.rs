@@ -41,7 +41,7 @@ async fn mails(smtp: &Server, count: u64) {
 /// Ends the program and gives everything that it has logged.
 async fn ended(mut running: Running) -> Vec<String> {
     running.signal("-TERM");
-    let mut lines = Vec::new();
+    let mut lines = std::mem::take(&mut running.beginning);
     let read = async {
         while let Some(line) = running.log.next_line().await.unwrap() {
             lines.push(line);
@@ -61,7 +61,7 @@ async fn ended_once(
     is_told: impl Fn(&[String]) -> bool + Sync,
     mut running: Running,
 ) -> Vec<String> {
-    let mut lines = Vec::new();
+    let mut lines = std::mem::take(&mut running.beginning);
     let mut is_signalled = false;
     let read = async {
         while let Some(line) = running.log.next_line().await.unwrap() {
@@ -157,18 +157,23 @@ async fn a_server_that_flaps_does_not_flood_the_log() {
 #[tokio::test]
 async fn at_level_debug_each_probe_is_told_with_its_token_and_at_trace_its_dialogue() {
     let site = Site::new().await;
-    site.smtp.faults().once("RCPT", Fault::reply("550 5.1.1 no such user"));
     let running = Running::start(site.path(), &["--log.level=trace"]).await;
-    // A mail is on the page of metrics before its lines are in the log.
-    let is_whole = |lines: &[String]| {
-        let has = |parts: [&str; 2]| {
-            lines.iter().any(|line| parts.iter().all(|part| line.contains(part)))
-        };
-        let accepted = lines.iter().find(|line| line.contains("msg=accepted"));
-        let token = accepted.and_then(|line| line.split("token=").nth(1)?.split(' ').next());
-        token.is_some_and(|token| has(["msg=seen", token]) && has(["\"the dialogue\"", token]))
+    // What was logged before the start was waited for is read by then: this one is told after it.
+    site.smtp.faults().once("RCPT", Fault::reply("550 5.1.1 no such user"));
+    let token_of = |line: &str| Some(line.split("token=").nth(1)?.split(' ').next()?.to_owned());
+    let has = |lines: &[String], parts: &[&str]| {
+        lines.iter().any(|line| parts.iter().all(|part| line.contains(part)))
     };
-    let lines = ended_once(is_whole, running).await;
+    // A mail of which all is told: it is on the page of metrics before its lines are in the log.
+    let whole = |lines: &[String]| {
+        let accepted = lines.iter().filter(|line| line.contains("msg=accepted"));
+        accepted.filter_map(|line| token_of(line)).find(|token| {
+            has(lines, &["msg=seen", token]) && has(lines, &["\"the dialogue\"", token])
+        })
+    };
+    let is_told = |lines: &[String]| has(lines, &["\"not accepted\""]) && whole(lines).is_some();
+    let lines = ended_once(is_told, running).await;
+    let token = whole(&lines).unwrap();
     let with = |parts: &[&str]| {
         let has = |line: &&String| parts.iter().all(|part| line.contains(part));
         lines.iter().filter(has).cloned().collect::<Vec<_>>()
@@ -176,13 +181,13 @@ async fn at_level_debug_each_probe_is_told_with_its_token_and_at_trace_its_dialo
     let refused = with(&["level=debug", "\"not accepted\"", "target=m", "side=send", "token="]);
     assert_eq!(refused.len(), 1, "{lines:#?}");
     assert!(refused[0].contains("550 5.1.1 no such user"), "{}", refused[0]);
-    let accepted = with(&["level=debug", "msg=accepted", "target=m", "side=send"]);
-    let token = accepted[0].split("token=").nth(1).unwrap().split(' ').next().unwrap();
+    let token_part = format!("token={token}");
+    let accepted = with(&["level=debug", "msg=accepted", "target=m", "side=send", &token_part]);
+    assert_eq!(accepted.len(), 1, "{lines:#?}");
     assert_eq!(token.len(), 32, "{token}");
-    let seen = with(&["level=debug", "msg=seen", "side=receive", &format!("token={token}")]);
+    let seen = with(&["level=debug", "msg=seen", "side=receive", &token_part]);
     assert_eq!(seen.len(), 1, "{lines:#?}");
-    let dialogue =
-        with(&["level=trace", "\"the dialogue\"", "side=send", &format!("token={token}")]);
+    let dialogue = with(&["level=trace", "\"the dialogue\"", "side=send", &token_part]);
     assert!(dialogue[0].contains("< 220 ") && dialogue[0].contains("> RCPT TO"), "{dialogue:?}");
     assert!(!lines.iter().any(|line| line.contains("secret-of-b")), "{lines:#?}");
 }

@@ -51,6 +51,9 @@ pub(crate) fn post() -> Post {
 pub(crate) struct Running {
     pub(crate) child: Child,
     pub(crate) address: String,
+    /// The lines of its log until it has said where it listens: what came so early is not lost.
+    pub(crate) beginning: Vec<String>,
+    /// Those after them.
     pub(crate) log: Lines<BufReader<ChildStderr>>,
 }
 
@@ -67,12 +70,13 @@ impl Running {
     /// It, as soon as its log says where it listens.
     pub(crate) async fn listening(mut child: Child) -> Self {
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let line = log_line(&mut log, "listening").await;
+        let beginning = lines_until(&mut log, "listening").await;
+        let line = beginning.last().unwrap();
         // As logfmt or as JSON.
         let address = line.replace("address\":\"", "address=").replace('"', " ");
         let address = address.split("address=").nth(1).unwrap();
         let address = address.split(' ').next().unwrap().to_owned();
-        Self { child, address, log }
+        Self { child, address, beginning, log }
     }
 
     /// The text of a page.
@@ -130,15 +134,20 @@ pub(crate) fn is_at_least(page: &str, name: &str, wanted: f64) -> bool {
 
 /// The next line of the log that has this part.
 pub(crate) async fn log_line(log: &mut Lines<BufReader<ChildStderr>>, part: &str) -> String {
+    lines_until(log, part).await.pop().unwrap_or_default()
+}
+
+/// The lines up to the next one with this part, which is the last.
+async fn lines_until(log: &mut Lines<BufReader<ChildStderr>>, part: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
     let found = async {
-        loop {
-            let line = log.next_line().await.unwrap().unwrap_or_else(|| panic!("no {part:?}"));
-            if line.contains(part) {
-                return line;
-            }
+        while lines.last().is_none_or(|line| !line.contains(part)) {
+            let line = log.next_line().await.unwrap();
+            lines.push(line.unwrap_or_else(|| panic!("no {part:?}")));
         }
     };
-    timeout(LIMIT, found).await.unwrap_or_else(|_| panic!("no {part:?} in the log"))
+    timeout(LIMIT, found).await.unwrap_or_else(|_| panic!("no {part:?} in the log"));
+    lines
 }
 
 /// What `sqlite3` answers to a statement about the state in this folder.
