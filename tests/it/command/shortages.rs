@@ -165,7 +165,7 @@ async fn the_raised_limit_and_a_need_above_it_are_in_the_log_and_in_check() {
     let mut child =
         command.arg("--web.listen-address=127.0.0.1:0").stderr(Stdio::piped()).spawn().unwrap();
     let log = BufReader::new(child.stderr.take().unwrap()).lines();
-    let mut running = Running { child, address: String::new(), log };
+    let mut running = Running { beginning: Vec::new(), child, address: String::new(), log };
     log_line(&mut running.log, "the limit of open files was raised").await;
     let line = log_line(&mut running.log, "the configuration may need").await;
     assert!(line.contains("level=warn"), "{line}");

@@ -356,8 +356,9 @@ async fn the_answer_of_a_vacation_script_is_the_arrival() {
     let details = || exporter.supervisor.view("a").unwrap().inspection;
     until("the header of an answer was read", async || details().is_some()).await;
     assert!(details().unwrap().there_and_back.unwrap().is_answer);
-    exporter.supervisor.stop().await;
+    // One that is under way at the stop would lie there.
     until("the answers are gone", async || cyrus.mails().len() == 2).await;
+    exporter.supervisor.stop().await;
 }
 
 /// The exporter as a process with one mail, which is stopped in its dialogue with the mailbox.
