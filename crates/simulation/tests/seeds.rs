@@ -14,7 +14,7 @@ use simulation::{Options, Outcome, clock, run, shrink};
 const FIXED: [(u64, u32, usize); 3] = [(1, 2, 8), (2, 2, 8), (3, 2, 12)];
 
 /// Worlds in which something was wrong once: the seed, the days, the sites, and what it was.
-const FOUND: [(u64, u32, usize, &str); 3] = [
+const FOUND: [(u64, u32, usize, &str); 4] = [
     (
         1001,
         15,
@@ -32,6 +32,12 @@ const FOUND: [(u64, u32, usize, &str); 3] = [
         30,
         1,
         "a reload to a shorter period while a check was under way: the next check came after the longer one",
+    ),
+    (
+        31031,
+        30,
+        1,
+        "a mail lay in a queue while a POP3 maildrop could not be reached: its stamp of the acceptance was taken for its arrival",
     ),
 ];
 

@@ -72,8 +72,12 @@ pub(super) fn arrival(mail: &Outstanding, sighting: &Sighting) -> Arrival {
     let earliest =
         sighting.previous_look.map_or(mail.handed_over, |look| look.max(mail.handed_over));
     let watched = Bracket { earliest: earliest.min(latest), latest };
-    // How long it then lay in a queue nobody has seen.
-    let may_be_acceptance = sighting.is_stamped_once && was_unattended(&watched, sighting);
+    let is_narrow = likely(mail, &watched).width() <= allowance(mail, sighting);
+    // Since it was accepted nobody has looked, or each look has failed: how long it then lay in a queue nobody has seen.
+    let is_unwatched =
+        !is_narrow && sighting.previous_look.is_none_or(|look| look <= mail.accepted.instant);
+    let is_blind = was_unattended(&watched, sighting) || (sighting.is_stamped_once && is_unwatched);
+    let may_be_acceptance = sighting.is_stamped_once && is_blind;
     let is_of_acceptance =
         |dated: &Bracket| may_be_acceptance && dated.earliest <= mail.accepted.instant;
     let dated = sighting.dated.filter(|dated| !is_of_acceptance(dated));
@@ -82,10 +86,10 @@ pub(super) fn arrival(mail: &Outstanding, sighting: &Sighting) -> Arrival {
     let at = if latest < mail.handed_over {
         // A mistake, not a delay of nothing.
         None
-    } else if likely(mail, &watched).width() <= allowance(mail, sighting) {
+    } else if is_narrow {
         Some(latest)
-    } else if was_unattended(&watched, sighting) {
-        // Nobody looked for as long as this process was not there: only a date that helps tells.
+    } else if is_blind {
+        // Only a date that helps tells.
         helps(&bracket, &watched).then(|| likely(mail, &bracket).middle())
     } else if sighting.dated.is_some() && dated.is_none() {
         Some(latest)
@@ -248,6 +252,11 @@ mod tests {
         let mut attended = case(Some(110.0), 400.0, SessionKind::PerPoll).dated(100.0, 112.0);
         attended.sighting.is_stamped_once = true;
         assert_eq!(attended.arrived(), Some(111.0), "the looks tell the rest");
+        let mut failing = case(Some(90.0), 400.0, SessionKind::PerPoll).dated(100.5, 102.0);
+        failing.sighting.is_stamped_once = true;
+        assert_eq!(failing.arrived(), None, "no look since has succeeded");
+        failing.sighting.is_stamped_once = false;
+        assert_eq!(failing.arrived(), Some(101.5), "that of a delivery tells");
     }
 
     #[test]
