@@ -79,6 +79,7 @@ async fn live(handle: &TargetHandle, number: usize, is_newest: bool) {
             previous_look: Some(began),
             dated: None,
             is_stamped_once: false,
+            looks_failed: false,
             network: Duration::ZERO,
             attended_since: began,
             style: SessionKind::Held,

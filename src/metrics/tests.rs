@@ -201,6 +201,7 @@ fn busy(rules: Rules) -> Ledger {
         previous_look: Some(later(89).instant),
         dated: None,
         is_stamped_once: false,
+        looks_failed: false,
         style: SessionKind::Held,
     };
     ledger.seen(token, sighting, later(90));

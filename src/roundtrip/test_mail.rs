@@ -58,6 +58,7 @@ impl TestMail {
             previous_look: found.previous_look,
             dated: None,
             is_stamped_once: false,
+            looks_failed: false,
             network: found.network,
             attended_since: on_time_line(self.transmitted),
             style: target.session_kind(),

@@ -63,6 +63,7 @@
 //!     previous_look: Some(after(3).instant),
 //!     dated: None,
 //!     is_stamped_once: false,
+//!     looks_failed: false,
 //!     network: Duration::ZERO,
 //!     attended_since: start.instant,
 //!     style: SessionKind::Held,

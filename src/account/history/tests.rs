@@ -89,6 +89,7 @@ impl Bench {
             previous_look: Some(self.now.instant),
             dated: None,
             is_stamped_once: false,
+            looks_failed: false,
             style: SessionKind::Held,
         };
         let verdict = self.ledger.seen(token, sighting, self.now);

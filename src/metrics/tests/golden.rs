@@ -62,6 +62,7 @@ fn eventful(rules: Rules, first: f64) -> Ledger {
             previous_look: Some(came),
             dated: None,
             is_stamped_once: false,
+            looks_failed: false,
             style: SessionKind::Held,
         };
         ledger.seen(token, sighting, later(seconds));

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::reader::{Asked, MailboxReader};
 use super::shared::{SOON, Schedule, Settings, Shared};
+use super::subscribers::Watch;
 use super::{Inspector, Role, Subscriber, subscribers};
 use crate::clock::{for_timer, on_time_line, suspended};
 use crate::store::FolderRecord;
@@ -46,8 +47,7 @@ pub(super) struct MailboxTask {
     kept: BTreeMap<String, FolderRecord>,
     /// When the newest look that succeeded was asked for, on the time line of the accounts.
     last_look: Option<LineInstant>,
-    /// Since when the task is there to look: since its beginning, or the end of a suspension.
-    attended_since: LineInstant,
+    watch: Watch,
     /// How long this machine had been suspended by then.
     suspended: Duration,
     /// No look before this time: back-off, or the server's own limit.
@@ -85,7 +85,7 @@ impl MailboxTask {
         Self {
             shared,
             started,
-            attended_since: started,
+            watch: Watch { since: started, looks_failed: false },
             reader: MailboxReader::default(),
             settings: None,
             subscribers: Vec::new(),
@@ -229,7 +229,7 @@ impl MailboxTask {
     fn note_suspension(&mut self) {
         let suspended = suspended();
         if suspended > self.suspended + SUSPENSION {
-            self.attended_since = on_time_line(Instant::now());
+            self.watch.since = on_time_line(Instant::now());
         }
         self.suspended = suspended;
     }
@@ -331,6 +331,7 @@ impl MailboxTask {
         let failure = outcome.result.as_ref().err().or(outcome.removal_failure.as_ref());
         visited(subscribers, failure);
         let began = on_time_line(began);
+        self.watch.looks_failed = outcome.result.is_err();
         if outcome.result.is_ok() {
             self.last_look = Some(outcome.asked.first.map_or(began, on_time_line));
         }

@@ -122,13 +122,22 @@ impl Subscriber {
     }
 }
 
+/// How well a mailbox is looked after.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Watch {
+    /// Since when the task is there to look: since its beginning, or the end of a suspension.
+    pub(super) since: LineInstant,
+    /// Whether the newest look has failed.
+    pub(super) looks_failed: bool,
+}
+
 /// Decides about a mail on behalf of all subscribers, and reports it to the one whose it is.
 pub(super) fn judge_mail(
     subscribers: &[Arc<Subscriber>],
     found: &Found,
     clock: &Mutex<ServerClock>,
     inspector: &Inspector,
-    attended_since: LineInstant,
+    watch: Watch,
 ) -> Disposition {
     if let Some(report) = &found.report {
         return judge_report(subscribers, found, report);
@@ -162,7 +171,8 @@ pub(super) fn judge_mail(
             dated,
             is_stamped_once: style == SessionKind::PerPoll && found.header.is_stamped_once,
             network: found.network,
-            attended_since: if found.was_left { found.asked_at } else { attended_since },
+            looks_failed: watch.looks_failed,
+            attended_since: if found.was_left { found.asked_at } else { watch.since },
             style,
         };
         let transmitted = subscriber.account.read(|ledger, _| ledger.transmitted(token));

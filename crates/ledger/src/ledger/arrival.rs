@@ -73,10 +73,9 @@ pub(super) fn arrival(mail: &Outstanding, sighting: &Sighting) -> Arrival {
         sighting.previous_look.map_or(mail.handed_over, |look| look.max(mail.handed_over));
     let watched = Bracket { earliest: earliest.min(latest), latest };
     let is_narrow = likely(mail, &watched).width() <= allowance(mail, sighting);
-    // Since it was accepted nobody has looked, or each look has failed: how long it then lay in a queue nobody has seen.
-    let is_unwatched =
-        !is_narrow && sighting.previous_look.is_none_or(|look| look <= mail.accepted.instant);
-    let is_blind = was_unattended(&watched, sighting) || (sighting.is_stamped_once && is_unwatched);
+    // Where looks have failed, how long it lay in a queue nobody has seen.
+    let is_blind =
+        was_unattended(&watched, sighting) || (sighting.is_stamped_once && sighting.looks_failed);
     let may_be_acceptance = sighting.is_stamped_once && is_blind;
     let is_of_acceptance =
         |dated: &Bracket| may_be_acceptance && dated.earliest <= mail.accepted.instant;
@@ -163,6 +162,7 @@ mod tests {
             previous_look: previous.map(at),
             dated: None,
             is_stamped_once: false,
+            looks_failed: false,
             network: Duration::ZERO,
             attended_since: zero,
             style,
@@ -252,11 +252,20 @@ mod tests {
         let mut attended = case(Some(110.0), 400.0, SessionKind::PerPoll).dated(100.0, 112.0);
         attended.sighting.is_stamped_once = true;
         assert_eq!(attended.arrived(), Some(111.0), "the looks tell the rest");
-        let mut failing = case(Some(90.0), 400.0, SessionKind::PerPoll).dated(100.5, 102.0);
-        failing.sighting.is_stamped_once = true;
-        assert_eq!(failing.arrived(), None, "no look since has succeeded");
-        failing.sighting.is_stamped_once = false;
-        assert_eq!(failing.arrived(), Some(101.5), "that of a delivery tells");
+    }
+
+    #[test]
+    fn while_looks_fail_a_stamp_of_the_acceptance_tells_nothing() {
+        for previous in [None, Some(90.0), Some(110.0)] {
+            let mut case = case(previous, 400.0, SessionKind::PerPoll).dated(100.5, 112.0);
+            case.sighting.looks_failed = true;
+            assert!(case.arrived() < Some(112.0), "that of a delivery tells");
+            case.sighting.is_stamped_once = true;
+            assert_eq!(case.arrived(), None, "it may have lain in a queue: {previous:?}");
+            // A server that lets in once in five minutes.
+            case.sighting.looks_failed = false;
+            assert!(case.arrived().is_some_and(|at| at < 112.0), "{previous:?}");
+        }
     }
 
     #[test]

@@ -79,6 +79,8 @@ pub struct Sighting {
     pub is_stamped_once: bool,
     /// How long the network took there and back on the connection to the mailbox.
     pub network: Duration,
+    /// Whether a look has failed since the previous one that did not: nobody knows how long it lay there.
+    pub looks_failed: bool,
     /// Since when this process is there to look: since its beginning, or the end of a suspension.
     pub attended_since: LineInstant,
     /// How the mailbox is looked at.

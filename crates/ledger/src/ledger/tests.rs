@@ -106,6 +106,7 @@ fn sighting(now: Moment) -> Sighting {
         previous_look: Some(now.instant),
         dated: None,
         is_stamped_once: false,
+        looks_failed: false,
         network: Duration::ZERO,
         attended_since: now.instant,
         style: SessionKind::Held,

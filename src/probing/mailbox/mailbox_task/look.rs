@@ -158,10 +158,10 @@ impl MailboxTask {
     fn mail_judge(&self) -> impl FnMut(&Found) -> Disposition + Send + use<> {
         let shared = Arc::clone(&self.shared);
         let (clock, inspector) = (Arc::clone(&self.clock), Arc::clone(&self.inspector));
-        let attended_since = self.attended_since;
+        let watch = self.watch;
         move |found| {
             let subscribers = Arc::clone(&shared.schedule().subscribers);
-            subscribers::judge_mail(&subscribers, found, &clock, &inspector, attended_since)
+            subscribers::judge_mail(&subscribers, found, &clock, &inspector, watch)
         }
     }
 }

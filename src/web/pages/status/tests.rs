@@ -62,6 +62,7 @@ impl Case {
                 previous_look: Some(self.now.instant),
                 dated: None,
                 is_stamped_once: false,
+                looks_failed: false,
                 style: SessionKind::Held,
             };
             self.ledger.seen(token, sighting, self.now);

@@ -162,6 +162,7 @@ fn look_until_seen(world: &mut World, ledger: &mut Ledger, mail: &Underway) -> S
                 previous_look: looked,
                 dated: None,
                 is_stamped_once: false,
+                looks_failed: false,
                 network: world.network(),
                 attended_since: world.start.instant + world.attended_since,
                 style,
