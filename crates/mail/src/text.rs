@@ -202,10 +202,13 @@ impl Scrubber {
     /// How long the secret is with which this text begins, if it does.
     fn extent(&self, text: &str, is_cut: bool) -> Option<usize> {
         let first = text.bytes().next()?;
-        if !forms::is_mark(first) && !self.firsts.contains(first) {
+        let is_mark = forms::is_mark(first);
+        if !is_mark && !self.firsts.contains(first) {
             return None;
         }
-        let extents = self.needles.iter().filter_map(|it| forms::extent(text, it, is_cut));
+        let may_begin = |it: &&String| is_mark || it.as_bytes().first() == Some(&first);
+        let extents = self.needles.iter().filter(may_begin);
+        let extents = extents.filter_map(|it| forms::extent(text, it, is_cut));
         extents.max().filter(|length| *length > 0)
     }
 }
