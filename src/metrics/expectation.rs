@@ -17,7 +17,8 @@ fn encode(page: &Page, writer: &mut Writer<'_>) {
         "mailtrip_expectation_met",
         "1 if the latest test mail that must not pass was refused, filed as junk or found nowhere, as \
          the target expects; 0 if not. NaN before the first, where the server was down, deferred it \
-         or refused something else, where nobody could look for it, and once the result is outdated",
+         or refused something else, where nobody could look for it, while a \
+         passive target is down, and once the result is outdated",
     );
     for view in page.views() {
         if let Some(judged) = &view.snapshot.expectation {

@@ -167,3 +167,21 @@ async fn the_samples_are_in_the_mail() {
     assert_eq!(attachment.contents(), Sample::Eicar.bytes());
     exporter.supervisor.stop().await;
 }
+
+#[tokio::test]
+async fn of_a_standby_that_is_down_it_is_not_applicable() {
+    let mut world = World::new(Protocol::Imap).await;
+    world.smtp.stop().await;
+    let target = world.target("a").set("expect", "refused").set("passive", "true");
+    let exporter = Exporter::start(&[target.set("interval", "1s").without("receive")]).await;
+    let is_down = |now: &Snapshot| now.sides.send.not_applicable >= 1;
+    let snapshot = exporter.until("a", "tried", is_down).await;
+    let expectation = snapshot.expectation.unwrap();
+    assert_eq!(expectation.is_met, Reading::NotApplicable, "{expectation:?}");
+    let (address, _serving) = serve(&exporter.supervisor, false).await;
+    let page = http::get(&address.to_string(), "/targets/a").await;
+    let text = page.text();
+    assert!(text.contains("<span class=\"not-applicable\">standby is down</span>"), "{text}");
+    assert!(!text.contains("nothing is proved"), "{text}");
+    exporter.supervisor.stop().await;
+}

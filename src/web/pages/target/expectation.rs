@@ -25,8 +25,11 @@ impl ExpectationNote {
         let (state, class) = match judged.is_met {
             Reading::Is(true) => ("yes", "well"),
             Reading::Is(false) => ("no", "failing"),
-            _ if judged.at.is_none() => (Absence::NotMeasuredYet.words(), "unmeasured"),
-            Reading::Unmeasured | Reading::NotApplicable => ("nothing is proved", "late"),
+            Reading::NotApplicable => (Absence::StandbyDown.words(), "not-applicable"),
+            Reading::Unmeasured if judged.at.is_none() => {
+                (Absence::NotMeasuredYet.words(), "unmeasured")
+            }
+            Reading::Unmeasured => ("nothing is proved", "late"),
         };
         let at = judged.at.map(|at| When::new(at, now));
         let words = judged.words.to_string();
