@@ -19,6 +19,7 @@ use ledger::Token;
 use mail::bounce::DsnReport;
 use mail::test_mail::Header;
 
+mod announcements;
 mod backlog;
 pub mod imap;
 mod inspector;

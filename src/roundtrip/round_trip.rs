@@ -308,10 +308,8 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         let mut not_before = accepted;
         loop {
             let wake = self.next_look(mailbox, last_look).max(not_before).min(deadline);
-            let is_last = wake >= deadline;
-            let began = wake.max(Instant::now());
-            self.report.count_look();
-            match self.look_at(mailbox, wake, is_last).await {
+            let (began, looked) = self.look_at(mailbox, wake, deadline).await;
+            match looked {
                 Ok(looked) if self.mail.seen.is_some() => {
                     self.verdict.removal =
                         looked.removal_failure.map_or(Removal::Done, Removal::Failed);
@@ -329,7 +327,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
                     back_off = (back_off * 2).min(BACK_OFF_LONGEST);
                 }
             }
-            if is_last || self.is_out_of_time() {
+            if began >= deadline || self.is_out_of_time() {
                 break;
             }
         }
@@ -358,19 +356,25 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         self.verdict.way = way::read(self.target, &mut self.mail, mailbox.take_header());
     }
 
-    /// Waits until `wake`, or until the server announces new mail, and looks.
+    /// Waits until `wake`, or until the server announces new mail, and looks; gives when that look began. One that
+    /// begins at the deadline is the last.
     async fn look_at(
         &mut self,
         mailbox: &mut Mailbox<'a>,
         wake: Instant,
-        is_last: bool,
-    ) -> Result<Looked, Failure> {
-        let announced = self.report.follow(Side::Receive, mailbox.wait(wake)).await?;
+        deadline: Instant,
+    ) -> (Instant, Result<Looked, Failure>) {
+        let waited = self.report.follow(Side::Receive, mailbox.wait(wake)).await;
+        let began = Instant::now();
+        self.report.count_look();
+        let announced = match waited {
+            Ok(announced) => announced,
+            Err(failure) => return (began, Err(failure)),
+        };
         let (target, mail) = (self.target, &mut self.mail);
         let mut judge = |found: &Found| mail.judge_mail(target, found);
-        self.report
-            .follow(Side::Receive, Box::pin(mailbox.look(announced, is_last, &mut judge)))
-            .await
+        let look = Box::pin(mailbox.look(announced, began >= deadline, &mut judge));
+        (began, self.report.follow(Side::Receive, look).await)
     }
 
     fn next_look(&self, mailbox: &Mailbox<'_>, last_look: Option<Instant>) -> Instant {

@@ -16,12 +16,10 @@ use ledger::LineInstant;
 use ledger::{Failure, Step};
 use ledger::{ServerClock, SessionKind};
 use mail::trace::Trace;
-use pace::Pace;
 
 mod back_off;
 mod check;
 mod look;
-mod pace;
 mod ready;
 
 /// The first wait before a session that broke is opened again; it doubles up to a period.
@@ -53,8 +51,6 @@ pub(super) struct MailboxTask {
     /// No look before this time: back-off, or the server's own limit.
     not_before: Option<Instant>,
     back_off: Duration,
-    /// When the next announcements are looked for.
-    pace: Pace,
 }
 
 /// What a look or a check came to.
@@ -96,7 +92,6 @@ impl MailboxTask {
             suspended,
             not_before: None,
             back_off: BACK_OFF_FIRST,
-            pace: Pace::default(),
         }
     }
 
@@ -197,7 +192,6 @@ impl MailboxTask {
                 Ok(Waited::Interrupted) => {}
                 Ok(Waited::Reached) if Instant::now() < wake => {}
                 Ok(Waited::Announced(announced)) => {
-                    sleep_until(self.pace.next(Instant::now())).await;
                     Box::pin(self.look(&settings, &subscribers, Some(announced))).await;
                 }
                 Ok(Waited::Reached) if Instant::now() >= check_due => {

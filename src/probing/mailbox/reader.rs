@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
+use super::announcements::Announcements;
 use super::imap::NotRemoved;
 use super::pop3::AskSince;
 use super::preparation::Preparation;
@@ -105,6 +106,7 @@ pub(crate) struct MailboxReader {
     preparation: Preparation,
     /// Whether the server has broken its own protocol in IDLE: looks alone bring up mail then.
     idles_wrongly: bool,
+    announcements: Announcements,
     imap: imap::Memory,
     pop3: pop3::Memory,
     jmap: jmap::Memory,
@@ -275,11 +277,25 @@ impl MailboxReader {
     }
 
     /// Waits in IDLE, or for an event of JMAP, until `wake`, the interrupt, or new mail, and gives when the server
-    /// reported that; `None`, at once, where the wait is short or the server not able.
+    /// reported that; `None`, at once, where the wait is short or the server not able. A server that reports without
+    /// end is waited for a little longer than that.
     ///
     /// # Errors
     /// The connection's, with the record of the session, which is gone.
     pub(crate) async fn idle(
+        &mut self,
+        access: &MailboxAccess,
+        wake: Instant,
+        interrupt: &Notify,
+    ) -> Option<Result<Option<Instant>, (Failure, Trace)>> {
+        let waited = self.wait_for_news(access, wake, interrupt).await;
+        if let Some(Ok(Some(_))) = &waited {
+            sleep_until(self.announcements.look_at(Instant::now())).await;
+        }
+        waited
+    }
+
+    async fn wait_for_news(
         &mut self,
         access: &MailboxAccess,
         wake: Instant,

@@ -1,12 +1,14 @@
 //! A mailbox that is read by JMAP, and what its server may do to it: events, states, lies, and what it sends elsewhere.
 //! What all mailboxes have in common is tested for JMAP by the other modules, what it does to a check by `hostile`.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ledger::{Reading, Reason, Snapshot, Step};
 use mailtrip_exporter::config::TlsMode;
+use mailtrip_exporter::roundtrip::{self, Terminal};
 use mailtrip_exporter::store::Store;
 use mailtrip_exporter::supervisor::Supervisor;
 use testserver::faults::{ANY_COMMAND, Alteration, Announce, Fault, HttpAnswer};
@@ -16,7 +18,7 @@ use testserver::{Certificate, Delivery, Options, Protocol, Server};
 use crate::embedded::oauth::Provider;
 use crate::support::mails::report;
 use crate::support::{
-    DEADLINE, Exporter, TargetText, Trust, USER, World, all, config, origin, protected,
+    DEADLINE, Exporter, TargetText, Trust, USER, World, all, config, only, origin, protected,
 };
 
 const FOREIGN: &[u8] = b"Subject: somebody's\r\n\r\nhands off\r\n";
@@ -143,6 +145,35 @@ async fn a_server_that_tells_of_news_without_end_is_not_asked_without_end() {
 
 #[tokio::test]
 async fn an_imap_server_that_tells_of_news_without_end_is_not_asked_without_end() {
+    let world = telling_without_end().await;
+    let exporter = Exporter::start(&[world.target("a").set("interval", "1h")]).await;
+    exporter.until("a", "outstanding", |s| s.outstanding == Reading::Is(1)).await;
+    assert!(world.mailbox.wait_until(DEADLINE, |stats| stats.count("IDLE") > 2).await);
+    let before = world.mailbox.stats().count("IDLE");
+    let more = |stats: &Stats| stats.count("IDLE") > before + 100;
+    let is_more = world.mailbox.wait_until(Duration::from_secs(3), more).await;
+    assert!(!is_more, "{} times", world.mailbox.stats().count("IDLE") - before);
+}
+
+#[tokio::test]
+async fn a_probe_does_not_ask_such_a_server_without_end_either() {
+    let world = telling_without_end().await;
+    // Looks this far apart are bridged by IDLE.
+    let target = only(world.target("a").set("receive.min_look_interval", "900ms"));
+    let timeout = Some(Duration::from_secs(5));
+    let options = roundtrip::Options { timeout, ..Default::default() };
+    let (mut out, began) = (Vec::new(), Instant::now());
+    let mut terminal = Terminal::plain(&mut out);
+    let verdict = roundtrip::run(&target, &options, &mut terminal, pending()).await;
+    let out = String::from_utf8(out).unwrap();
+    assert!(!verdict.is_good(), "{out}");
+    assert!(began.elapsed() >= Duration::from_secs(4), "it waits as long as it was told: {out}");
+    let times = world.mailbox.stats().count("IDLE");
+    assert!((3..=100).contains(&times), "{times} times: {out}");
+}
+
+/// An IMAP server that tells of more mail as soon as it idles; none is delivered.
+async fn telling_without_end() -> World {
     let world = World::new(Protocol::Imap).await;
     world.post.insert(USER, "INBOX", FOREIGN);
     let numbers = AtomicU64::new(2);
@@ -152,13 +183,7 @@ async fn an_imap_server_that_tells_of_news_without_end_is_not_asked_without_end(
     });
     world.mailbox.faults().on("IDLE", Fault::Alter(more_each_time));
     world.post.set_delivery(USER, Delivery::lost());
-    let exporter = Exporter::start(&[world.target("a").set("interval", "1h")]).await;
-    exporter.until("a", "outstanding", |s| s.outstanding == Reading::Is(1)).await;
-    assert!(world.mailbox.wait_until(DEADLINE, |stats| stats.count("IDLE") > 2).await);
-    let before = world.mailbox.stats().count("IDLE");
-    let more = |stats: &Stats| stats.count("IDLE") > before + 100;
-    let is_more = world.mailbox.wait_until(Duration::from_secs(3), more).await;
-    assert!(!is_more, "{} times", world.mailbox.stats().count("IDLE") - before);
+    world
 }
 
 /// What may be wrong for a while, and the step in which it shows.
