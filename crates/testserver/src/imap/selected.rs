@@ -33,37 +33,11 @@ impl Selected {
     /// The untagged lines with what changed since the client was last notified. Without
     /// `expunge` messages that are gone stay in the view (RFC 3501, section 7.4.1).
     pub(super) fn synchronise(&mut self, shared: &Shared, expunge: bool) -> String {
-        let post = &shared.post;
-        let now = post.view_folder(&self.user, &self.folder, |folder| folder.messages.clone());
-        let now = now.unwrap_or_default();
-        let mut lines = String::new();
-        if expunge {
-            let there: BTreeSet<u32> = now.iter().map(|message| message.uid).collect();
-            for index in (0..self.view.len()).rev() {
-                if self.view.get(index).is_some_and(|known| !there.contains(&known.uid)) {
-                    self.view.remove(index);
-                    lines.push_str(&format!("* {} EXPUNGE\r\n", index + 1));
-                }
-            }
-        }
-        let last = self.view.last().map_or(0, |known| known.uid);
-        let new = now.iter().filter(|message| message.uid > last);
-        let before = self.view.len();
-        if !shared.faults.has_frozen_view() {
-            self.view.extend(new.map(Known::from));
-        }
-        if self.view.len() > before {
-            lines.push_str(&format!("* {} EXISTS\r\n", self.view.len()));
-        }
-        for (number, known) in (1..).zip(&mut self.view) {
-            let found = now.binary_search_by_key(&known.uid, |message| message.uid);
-            let message = found.ok().and_then(|index| now.get(index));
-            if let Some(message) = message.filter(|message| message.flags != known.flags) {
-                known.flags = message.flags.clone();
-                lines.push_str(&format!("* {number} FETCH ({})\r\n", fetch::flags(message)));
-            }
-        }
-        lines
+        let Self { user, folder, view, .. } = self;
+        let has_frozen_view = shared.faults.has_frozen_view();
+        let news = |view: &mut _, now: &_| news(view, now, expunge, has_frozen_view);
+        let told = shared.post.view_folder(user, folder, |folder| news(view, &folder.messages));
+        told.unwrap_or_else(|| news(view, &[]))
     }
 
     /// Takes note that the client knows the flags of a message.
@@ -83,6 +57,37 @@ impl Selected {
             |(number, uid): &(u32, u32)| set.contains(if by_uid { *uid } else { *number }, last);
         all().filter(wanted).collect()
     }
+}
+
+/// The lines that bring a view up to what is there `now`.
+fn news(view: &mut Vec<Known>, now: &[Message], expunge: bool, is_frozen: bool) -> String {
+    let by_uid = |uid| now.binary_search_by_key(&uid, |message: &Message| message.uid);
+    let mut lines = String::new();
+    if expunge {
+        for index in (0..view.len()).rev() {
+            if view.get(index).is_some_and(|known| by_uid(known.uid).is_err()) {
+                view.remove(index);
+                lines.push_str(&format!("* {} EXPUNGE\r\n", index + 1));
+            }
+        }
+    }
+    let last = view.last().map_or(0, |known| known.uid);
+    let new = now.iter().filter(|message| message.uid > last);
+    let before = view.len();
+    if !is_frozen {
+        view.extend(new.map(Known::from));
+    }
+    if view.len() > before {
+        lines.push_str(&format!("* {} EXISTS\r\n", view.len()));
+    }
+    for (number, known) in (1..).zip(view) {
+        let message = by_uid(known.uid).ok().and_then(|index| now.get(index));
+        if let Some(message) = message.filter(|message| message.flags != known.flags) {
+            known.flags = message.flags.clone();
+            lines.push_str(&format!("* {number} FETCH ({})\r\n", fetch::flags(message)));
+        }
+    }
+    lines
 }
 
 impl From<&Message> for Known {

@@ -1,6 +1,5 @@
 //! What happens in a post office, as it happens.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -133,22 +132,24 @@ pub(super) fn changes(
     before: &[Message],
     after: &Folder,
 ) -> Vec<Happening> {
-    let (user, folder) = (user.to_owned(), name.to_owned());
-    let mut known: BTreeMap<u32, &Message> = before.iter().map(|it| (it.uid, it)).collect();
+    // In the order of their UIDs, as a folder is.
+    let by_uid = |messages: &[Message], uid| messages.binary_search_by_key(&uid, |it| it.uid);
     let mut happenings = Vec::new();
     for message in &after.messages {
-        let (user, folder, message) = (user.clone(), folder.clone(), message.clone());
-        match known.remove(&message.uid) {
-            None => happenings.push(Happening::Placed { user, folder, message }),
-            Some(earlier) if earlier.flags != message.flags => {
-                happenings.push(Happening::Flagged { user, folder, message });
-            }
-            Some(_) => {}
+        let earlier = by_uid(before, message.uid).ok().and_then(|at| before.get(at));
+        if earlier.is_some_and(|earlier| earlier.flags == message.flags) {
+            continue;
         }
+        let (user, folder, message) = (user.to_owned(), name.to_owned(), message.clone());
+        happenings.push(match earlier {
+            None => Happening::Placed { user, folder, message },
+            Some(_) => Happening::Flagged { user, folder, message },
+        });
     }
-    happenings.extend(known.into_values().map(|message| Happening::Removed {
-        user: user.clone(),
-        folder: folder.clone(),
+    let is_gone = |message: &&Message| by_uid(&after.messages, message.uid).is_err();
+    happenings.extend(before.iter().filter(is_gone).map(|message| Happening::Removed {
+        user: user.to_owned(),
+        folder: name.to_owned(),
         message: message.clone(),
     }));
     happenings
