@@ -27,6 +27,8 @@ const PING: Duration = Duration::from_secs(60);
 const INTERVALS: RangeInclusive<u64> = 1..=300;
 /// After so many signs of life that have not come nobody is there any more.
 const MISSED: u32 = 3;
+/// How often what has come is taken in search of what tells something, where nobody waits for it.
+const TAKES: usize = 100;
 
 impl Jmap {
     /// Opens the stream of its events over a connection of its own, which ends at `end`, beside whatever else is asked.
@@ -135,9 +137,10 @@ impl Events {
     }
 
     /// What an event tells that has come already, if there is one; what is wrong with the stream the next call of
-    /// [`Events::next`] says. Cancelling it loses nothing.
+    /// [`Events::next`] says. Where much that tells nothing lies before it, that call gives it. Cancelling it loses
+    /// nothing.
     pub async fn at_hand(&mut self) -> Option<Told> {
-        loop {
+        for _ in 0..TAKES {
             if let Some(told) = self.next_read() {
                 return Some(told);
             }
@@ -146,6 +149,7 @@ impl Events {
             }
             self.take().await.ok()?;
         }
+        None
     }
 
     /// Takes what has come.

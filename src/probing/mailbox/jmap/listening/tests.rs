@@ -24,6 +24,11 @@ struct Server {
 impl Server {
     /// To the question for its events it says this, once for each time that the gate is opened.
     async fn with_events(answer: &'static str) -> Self {
+        Self::with_endless_events(answer, "").await
+    }
+
+    /// The same, and behind it this over and over.
+    async fn with_endless_events(answer: &'static str, endless: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (asked, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
@@ -37,6 +42,12 @@ impl Server {
                         let said = if path.starts_with("/events") {
                             count.fetch_add(1, Ordering::Relaxed);
                             opened.notified().await;
+                            if !endless.is_empty() {
+                                stream.write_all(answer.as_bytes()).await.unwrap();
+                                let many = endless.repeat(1000);
+                                while stream.write_all(many.as_bytes()).await.is_ok() {}
+                                return;
+                            }
                             answer.to_owned()
                         } else {
                             let json = json(&path, &body);
@@ -204,5 +215,20 @@ async fn where_the_server_tells_of_mail_that_comes_in_nothing_else_is_news() {
         assert_eq!(announced.is_some(), is_news, "{answer}");
         let knows = tells_deliveries || answer == came;
         assert_eq!(server.memory.hearing.tells_deliveries, knows);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_without_end_that_are_no_news_end_the_wait_and_not_the_stream() {
+    let ping = "event: ping\ndata: {}\n\n";
+    let known = "event: state\ndata: {\"changed\":{\"u\":{\"Email\":\"5\"}}}\n\n";
+    let news = events!(r#""Email":"6""#);
+    for (answer, endless, is_news) in [(events!(), known, false), (news, ping, true)] {
+        let mut server = Server::with_endless_events(answer, endless).await;
+        server.gate.notify_one();
+        assert!(server.wait(LONG).await.is_some());
+        let waited = tokio::time::timeout(LONG, server.wait(SHORT)).await;
+        assert_eq!(waited.expect(endless).is_some(), is_news, "{endless}");
+        assert!(matches!(server.session.listening.stream, Stream::Open(..)), "{endless}");
     }
 }

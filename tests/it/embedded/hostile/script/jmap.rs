@@ -134,6 +134,19 @@ fn events(does: &str) -> Option<Fault> {
         "sends an event without end" => endless(STREAM, b"data: x\n"),
         "sends a line without end" => endless(STREAM, b"data: x"),
         "sends pings without end" => endless(STREAM, b"event: ping\ndata: {}\n\n"),
+        "sends a state and pings without end" => {
+            let first = [STREAM, state.replace("{n}", "").as_bytes()].concat();
+            endless(&first, b"event: ping\ndata: {}\n\n")
+        }
+        "tells of a delivery, then of others' mail without end" => {
+            let delivery = state.replace("\"Email\"", "\"EmailDelivery\":\"1\",\"Email\"");
+            series(
+                &format!("{}{delivery}", String::from_utf8_lossy(STREAM)),
+                state,
+                Series::ENDLESS,
+                "",
+            )
+        }
         "sends states without end" => {
             series(&String::from_utf8_lossy(STREAM), state, Series::ENDLESS, "")
         }
