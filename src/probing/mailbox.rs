@@ -88,6 +88,12 @@ pub struct Found {
 }
 
 impl Found {
+    /// When a mail that is left over may be taken out where only its own mark says then whose it is: not before the time
+    /// of that is over.
+    pub(crate) fn over_by_its_mark(&self, due: SystemTime) -> SystemTime {
+        self.header.mark.map_or(due, |mark| due.max(mark.expires))
+    }
+
     /// Whether this is the mail with this token itself, sent by this address, and never left: a server has accepted it, and
     /// none has brought it back. So is the copy that a server puts into the mailbox of who sent it.
     pub(crate) fn never_left(&self, token: Token, sender: &Address) -> bool {

@@ -17,7 +17,7 @@ use crate::wire::Dialer;
 use crate::{Fault, Interrupted, Refusal, RefusalScope};
 use calls::{
     Asked, EmailList, HeaderList, MAILS, MailboxList, MethodError, Reply, Response, WrittenChanges,
-    WrittenDestroyed, place_properties, properties, request, result_of, words,
+    WrittenDestroyed, request, words,
 };
 pub use calls::{Changes, Destroyed, Email, EmailId, Mailbox};
 use channel::{Answer, Channel, Question};
@@ -57,8 +57,6 @@ pub struct Jmap {
     resource: Option<Resource>,
     /// The other server to which this one sends its clients.
     elsewhere: Option<Site>,
-    /// Whether it has said in this session that a state is none.
-    has_doubted_state: bool,
     /// How it may be let in once more, and with what it was; each question shows it again.
     login: Option<Login>,
     key: Option<Secret>,
@@ -111,31 +109,7 @@ impl Jmap {
         reply.map(|mailboxes| mailboxes.list.0).map_err(|error| self.refusal("Mailbox/get", error))
     }
 
-    /// What has changed since `state`, with the headers of the mails that are new and the places of the others;
-    /// `None` where the server cannot tell any more.
-    ///
-    /// # Errors
-    /// The connection's, or a refusal: that of an answer that is too long as well.
-    pub async fn changes(&mut self, state: &str) -> Result<Option<Changes>, Interrupted> {
-        let emails = |path, properties: Value| {
-            let ids = result_of(0, "Email/changes", path);
-            self.arguments(json!({"#ids": ids, "properties": properties}))
-        };
-        let created = emails("/created", json!(properties(self.asked)));
-        // Whoever marks a whole mailbox as read must not have all of its headers sent.
-        let updated = emails("/updated", json!(place_properties()));
-        let calls = [self.ask_for_changes(state), ("Email/get", created), ("Email/get", updated)];
-        type Replies = (Reply<WrittenChanges>, Reply<EmailList>, Reply<EmailList>);
-        let (changes, created, updated): Replies = self.call(Step::Fetch, &calls).await?;
-        let Some(mut changes) = self.changed(changes)? else { return Ok(None) };
-        let read = |list: Reply<EmailList>| {
-            list.0.map(EmailList::emails).map_err(|error| self.refusal("Email/get", error))
-        };
-        (changes.emails, changes.places) = (read(created)?, read(updated)?);
-        Ok(Some(changes))
-    }
-
-    /// The same without the mails.
+    /// What has changed since `state`, without the mails; `None` where the server cannot tell any more.
     ///
     /// # Errors
     /// The connection's, or a refusal.
@@ -161,13 +135,6 @@ impl Jmap {
                 ..Changes::default()
             })),
             Err(error) if error.kind == "cannotCalculateChanges" => Ok(None),
-            // A state that this server has never given, as of another one: once.
-            Err(error)
-                if error.kind == "invalidArguments"
-                    && !std::mem::replace(&mut self.has_doubted_state, true) =>
-            {
-                Ok(None)
-            }
             Err(error) => Err(self.refusal("Email/changes", error)),
         }
     }
@@ -230,10 +197,10 @@ impl Jmap {
         let destroyed = destroyed.0.map_err(|error| self.refusal("Email/set", error))?;
         let shown = shown.0.map_err(|error| self.refusal("Email/get", error))?.emails();
         let mut destroyed = destroyed.read();
-        let is_left = |id: &EmailId| shown.iter().any(|email| email.id == *id);
-        let (left, gone) = destroyed.gone.into_iter().partition(is_left);
+        let is_there = |id: &EmailId| shown.iter().any(|email| email.id == *id);
+        let (left, gone) = destroyed.gone.into_iter().partition(is_there);
         (destroyed.left, destroyed.gone) = (left, gone);
-        destroyed.note_untold(ids);
+        destroyed.note_untold(ids, is_there);
         Ok(destroyed)
     }
 

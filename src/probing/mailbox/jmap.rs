@@ -42,6 +42,8 @@ pub struct Session {
     places: Places,
     /// The ids of all mailboxes that the server has listed.
     listed: BTreeSet<String>,
+    /// Whether a mail lies in another one.
+    has_unlisted: bool,
     /// Whether the look under way was shown a mail.
     has_shown: bool,
     /// Why it was not shown one that it has asked for.
@@ -89,6 +91,7 @@ impl Session {
             folders,
             places,
             listed,
+            has_unlisted: false,
             has_shown: false,
             refusal: None,
             asked_again: Vec::new(),
@@ -131,6 +134,7 @@ impl Session {
             }
         };
         self.read_again(memory, judge).await?;
+        self.meet_unlisted(memory, since, judge).await?;
         self.read_reports(memory, judge).await?;
         self.prove(memory, is_check).await?;
         self.note_tries(memory);

@@ -388,7 +388,7 @@ impl Memory {
                 self.is_to_go(entry, Removal { is_answer, ..Removal::of(Some(token)) });
             }
             Disposition::Discard => self.is_to_go(entry, Removal::default()),
-            Disposition::LeftOver(due) => self.is_left_over(entry.id, due),
+            Disposition::LeftOver(due) => self.is_left_over(entry.id, found.over_by_its_mark(due)),
             Disposition::ReadReport | Disposition::Leave => {}
         }
         Ok(server_date)

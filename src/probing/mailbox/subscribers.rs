@@ -151,13 +151,7 @@ pub(super) fn judge_mail(
             return Disposition::Remove(token);
         }
         if subscriber.target.takes_replies() && found.never_left(token, &subscriber.target.from) {
-            return match (copy_of_own(subscribers, subscriber, token), found.header.mark) {
-                // What is taken out there later than it was read, without a token, has to be over by its own mark.
-                (Disposition::LeftOver(due), Some(mark)) if found.block.is_some() => {
-                    Disposition::LeftOver(due.max(mark.expires))
-                }
-                (disposition, _) => disposition,
-            };
+            return copy_of_own(subscribers, subscriber, token);
         }
         let now = crate::clock::now();
         let mut clock = clock.lock().unwrap_or_else(PoisonError::into_inner);

@@ -122,14 +122,16 @@ pub struct Destroyed {
 }
 
 impl Destroyed {
-    /// Of some of those that were asked for the server may have said nothing.
-    pub(super) fn note_untold(&mut self, asked: &[EmailId]) {
+    /// Of some of those that were asked for the server may have said nothing: those that it still shows were refused,
+    /// and the others are gone.
+    pub(super) fn note_untold(&mut self, asked: &[EmailId], is_there: impl Fn(&EmailId) -> bool) {
         let refused = self.refused.iter().map(|(id, _)| id);
         let told: BTreeSet<EmailId> =
             self.gone.iter().chain(&self.left).chain(refused).cloned().collect();
-        let untold = asked.iter().filter(|id| !told.contains(*id));
-        let untold: Vec<_> = untold.map(|id| (id.clone(), "no word about it".to_owned())).collect();
-        self.refused.extend(untold);
+        let untold = asked.iter().filter(|id| !told.contains(*id)).cloned();
+        let (there, gone): (Vec<_>, Vec<_>) = untold.partition(is_there);
+        self.refused.extend(there.into_iter().map(|id| (id, "no word about it".to_owned())));
+        self.gone.extend(gone);
     }
 }
 

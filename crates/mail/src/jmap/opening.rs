@@ -80,7 +80,6 @@ impl Jmap {
             channel,
             resource: None,
             elsewhere: None,
-            has_doubted_state: false,
             login: None,
             key: None,
             asked: Asked::default(),

@@ -6,9 +6,10 @@ use super::Session;
 use super::memory::Memory;
 use super::places::Places;
 use crate::config::Folder;
+use crate::probing::mailbox::{Judge, Since};
 use ledger::{Failure, Reason};
 use mail::Fault;
-use mail::jmap::{Changes, Email, Jmap};
+use mail::jmap::Jmap;
 
 /// How many mailboxes are told apart.
 const LISTED: usize = 4000;
@@ -30,24 +31,39 @@ pub(super) async fn list(
 }
 
 impl Session {
-    /// Whether one of these lies in a mailbox that was not listed: some servers make the folder for junk with the first
-    /// mail that is junk.
-    pub(super) fn has_unlisted(&mut self, changes: &Changes) -> bool {
-        let mails = changes.emails.iter().chain(&changes.places);
-        let mut has_unlisted = false;
-        for id in mails.flat_map(|email: &Email| &email.mailboxes) {
+    /// Takes note of a mail that lies in a mailbox that was not listed: some servers make the folder for junk with the
+    /// first mail that is junk.
+    pub(super) fn note_unlisted(&mut self, mailboxes: &[String]) {
+        for id in mailboxes {
             if self.listed.len() < LISTED && !self.listed.contains(id) {
-                has_unlisted |= self.listed.insert(id.clone());
+                self.has_unlisted |= self.listed.insert(id.clone());
             }
         }
-        has_unlisted
+    }
+
+    /// Lists the mailboxes again if a mail lies in one that was not there, and then reads the newest mails anew if the
+    /// folders are others by now; whether they are.
+    ///
+    /// # Errors
+    /// As those of [`list`] and of the first contact.
+    pub(super) async fn meet_unlisted(
+        &mut self,
+        memory: &mut Memory,
+        since: Since,
+        judge: &mut Judge<'_>,
+    ) -> Result<bool, Failure> {
+        let are_others = std::mem::take(&mut self.has_unlisted) && self.list_again(memory).await?;
+        if are_others {
+            self.meet(memory, since, judge).await?;
+        }
+        Ok(are_others)
     }
 
     /// Lists them again; whether the folders are others by now.
     ///
     /// # Errors
     /// As those of [`list`].
-    pub(super) async fn list_again(&mut self, memory: &mut Memory) -> Result<bool, Failure> {
+    async fn list_again(&mut self, memory: &mut Memory) -> Result<bool, Failure> {
         let (places, listed) = list(&mut self.jmap, &self.folders).await?;
         self.listed.extend(listed);
         let are_others = places.ids() != self.places.ids();

@@ -171,8 +171,7 @@ impl Memory {
             }
             Disposition::Discard => Removal::default(),
             Disposition::LeftOver(due) => {
-                // It is taken out by its own mark, whose time has to be over.
-                let due = found.header.mark.map_or(due, |mark| due.max(mark.expires));
+                let due = found.over_by_its_mark(due);
                 return self.note(id, Kind::LeftOver, BacklogState::LeftOver(due));
             }
             Disposition::ReadReport => {

@@ -87,8 +87,7 @@ impl Session {
             self.take_changes(memory, &learned, since, viewing, judge).await?;
             let is_stuck = changes.has_more && changes.state == state;
             memory.state = Some(changes.state.clone());
-            if self.has_unlisted(changes) && self.list_again(memory).await? {
-                self.meet(memory, since, judge).await?;
+            if self.meet_unlisted(memory, since, judge).await? {
                 return Ok(true);
             }
             if !changes.has_more {
@@ -173,7 +172,7 @@ impl Session {
     /// Of the mails that have changed those that are to be read. Most have got another flag, and are known, or older
     /// than what matters.
     fn wanted_of(
-        &self,
+        &mut self,
         memory: &mut Memory,
         changes: &Changes,
         since: Since,
@@ -183,6 +182,7 @@ impl Session {
         let mut wanted = Vec::new();
         for email in changes.places.iter().filter(|email| !email.mailboxes.is_empty()) {
             missing.remove(&email.id);
+            self.note_unlisted(&email.mailboxes);
             let Some(place) = self.places.of(&email.mailboxes) else { continue };
             let received = email.received_at.zip(oldest(since));
             let is_old = received.is_some_and(|(received, oldest)| received < oldest);
@@ -270,6 +270,7 @@ impl Session {
         // Each mail lies in one mailbox at least (RFC 8621 section 4.1.1).
         for email in emails.iter().filter(|email| !email.mailboxes.is_empty()) {
             missing.remove(&email.id);
+            self.note_unlisted(&email.mailboxes);
             (self.has_shown, memory.has_shown) = (true, true);
             let unread = memory.take_unread(&email.id);
             let Some(place) = self.places.of(&email.mailboxes) else { continue };

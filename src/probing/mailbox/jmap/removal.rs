@@ -75,6 +75,10 @@ impl Session {
         }
         let destroyed = self.jmap.destroy(&to_go).await?;
         let mut failure = None;
+        if !destroyed.gone.is_empty() {
+            // One that it refuses must not keep it from being asked for the others.
+            memory.refusals = 0;
+        }
         for id in destroyed.gone {
             memory.backlog.remove_if(id, Kind::ToRemove);
         }
@@ -210,7 +214,15 @@ impl Session {
         };
         match is_ours {
             Ok(true) => drop(memory.backlog.set(id, BacklogState::ToRemove(removal))),
-            Ok(false) => drop(memory.backlog.remove(id)),
+            Ok(false) => {
+                let mark = email.and_then(|email| Header::parse(&email.block).mark);
+                let later =
+                    mark.filter(|mark| removal.token.is_none() && mark.expires > clock::wall());
+                match later {
+                    Some(mark) => memory.backlog.set(id, BacklogState::LeftOver(mark.expires)),
+                    None => memory.backlog.remove(id),
+                };
+            }
             Err(refusal) if refusal.is_of_the_request() => memory.count_confirmation(&id, before),
             Err(interrupted) => {
                 if matches!(interrupted, Interrupted::Refused(_)) {

@@ -231,25 +231,28 @@ async fn a_mail_is_found_where_it_lies_once_and_taken_out() {
 
 #[tokio::test]
 async fn a_server_that_cannot_tell_what_has_changed_is_asked_for_the_newest() {
-    let mut queries = 0;
-    let mut reading = Reading::of(move |line| match line {
-        _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
-        _ if line.contains("Email/query") => {
-            queries += 1;
-            // Twice by each look: in either folder.
-            newest(if queries <= 2 { "" } else { r#""m1""# })
-        }
-        _ if line.contains("Email/changes") => {
-            let error = r#"["error",{"type":"cannotCalculateChanges"},"x"]"#;
-            [error; 3].join(",")
-        }
-        _ => list(&[mail("m1", "in", 1)]),
-    })
-    .await;
-    reading.look(false).await.unwrap();
-    assert!(reading.seen.is_empty());
-    reading.look(false).await.unwrap();
-    assert_eq!(reading.tokens(), [1]);
+    for error in ["cannotCalculateChanges", "invalidArguments"] {
+        let mut queries = 0;
+        let mut reading = Reading::of(move |line| match line {
+            _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
+            _ if line.contains("Email/query") => {
+                queries += 1;
+                // Twice by each look: in either folder.
+                newest(if queries <= 2 { "" } else { r#""m1""# })
+            }
+            _ if line.contains("Email/changes") => {
+                let error = format!(r#"["error",{{"type":"{error}"}},"x"]"#);
+                let times = if line.contains("Email/get") { 3 } else { 1 };
+                vec![error; times].join(",")
+            }
+            _ => list(&[mail("m1", "in", 1)]),
+        })
+        .await;
+        reading.look(false).await.unwrap();
+        assert!(reading.seen.is_empty());
+        reading.look(false).await.unwrap();
+        assert_eq!(reading.tokens(), [1], "{error}");
+    }
 }
 
 #[tokio::test]

@@ -30,6 +30,36 @@ async fn a_mail_that_is_named_and_not_shown_is_asked_for_again() {
 }
 
 #[tokio::test]
+async fn one_that_lies_in_a_new_folder_when_it_is_shown_is_judged_at_once() {
+    let without = r#"["Mailbox/get",{"list":[{"id":"in","name":"Inbox","role":"inbox"}]},"0"]"#;
+    let (mut lists, mut is_shown) = (0, false);
+    let mut reading = Reading::of(move |line| match line {
+        _ if line.contains("Mailbox/get") => {
+            lists += 1;
+            if lists == 1 { without.to_owned() } else { MAILBOXES.to_owned() }
+        }
+        _ if line.contains("Email/query") => newest(if is_shown { r#""m1""# } else { "" }),
+        _ if line.contains(r#""sinceState":"1""#) => changes(r#""m1""#, "2", &[]),
+        _ if line.contains("Email/changes") => {
+            is_shown = true;
+            changes("", "2", &[])
+        }
+        _ if is_shown => list(&[mail("m1", "junk", 1)]),
+        _ => list(&[]),
+    })
+    .await;
+    for _ in 0..2 {
+        reading.look(false).await.unwrap();
+    }
+    assert!(reading.seen.is_empty());
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(2)).await;
+    tokio::time::resume();
+    reading.look(false).await.unwrap();
+    assert_eq!(reading.tokens(), [1]);
+}
+
+#[tokio::test]
 async fn an_answer_without_a_list_is_none() {
     for bad in [
         r#"["Email/get",{"state":"1"},"0"],["Email/query",{"ids":[]},"1"]"#,

@@ -106,27 +106,58 @@ async fn nobody_waits_for_the_end_of_changes_without_end() {
 #[tokio::test]
 async fn a_folder_that_comes_with_its_first_mail_is_looked_into_at_once() {
     let without = r#"["Mailbox/get",{"list":[{"id":"in","name":"Inbox","role":"inbox"}]},"0"]"#;
-    let (mut lists, mut queries) = (0, 0);
+    for shows_changes in [true, false] {
+        let (mut lists, mut queries) = (0, 0);
+        let mut reading = Reading::of(move |line| match line {
+            _ if line.contains("Mailbox/get") => {
+                lists += 1;
+                if lists == 1 { without.to_owned() } else { MAILBOXES.to_owned() }
+            }
+            _ if line.contains("Email/query") => {
+                queries += 1;
+                newest(if queries == 1 { "" } else { r#""m1""# })
+            }
+            _ if line.contains("Email/changes") && shows_changes => {
+                changes(r#""m1""#, "2", &[mail("m1", "junk", 1)])
+            }
+            _ if line.contains("Email/changes") && line.contains("Email/get") => {
+                r#"["error",{"type":"serverFail"},"0"]"#.to_owned()
+            }
+            _ if line.contains("Email/changes") => named(r#""m1""#, "", "2"),
+            _ => list(&[mail("m1", "junk", 1)]),
+        })
+        .await;
+        reading.look(false).await.unwrap();
+        assert!(reading.memory.lacks_junk_folder());
+        reading.look(false).await.unwrap();
+        assert_eq!(reading.seen.len(), 1, "with the mails: {shows_changes}");
+        assert_eq!(reading.seen[0].1, FoundIn::Junk);
+        assert_eq!(reading.before, [None], "nobody has looked there before");
+        assert!(!reading.memory.lacks_junk_folder());
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_gives_no_fields_one_by_one_is_asked_once_a_look() {
+    let log = Log::default();
+    let asked = log.clone();
     let mut reading = Reading::of(move |line| match line {
-        _ if line.contains("Mailbox/get") => {
-            lists += 1;
-            if lists == 1 { without.to_owned() } else { MAILBOXES.to_owned() }
+        _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
+        _ if line.contains("Email/query") => newest(""),
+        _ => {
+            asked.note(line);
+            if !line.contains(":asRaw:all") {
+                return changes("", "1", &[]);
+            }
+            let refused = r#"["error",{"type":"invalidArguments"},"1"]"#;
+            format!("{},{refused},{}", named("", "", "1"), list(&[]))
         }
-        _ if line.contains("Email/query") => {
-            queries += 1;
-            newest(if queries == 1 { "" } else { r#""m1""# })
-        }
-        _ if line.contains("Email/changes") => changes(r#""m1""#, "2", &[mail("m1", "junk", 1)]),
-        _ => list(&[mail("m1", "junk", 1)]),
     })
     .await;
-    reading.look(false).await.unwrap();
-    assert!(reading.memory.lacks_junk_folder());
-    reading.look(false).await.unwrap();
-    assert_eq!(reading.seen.len(), 1);
-    assert_eq!(reading.seen[0].1, FoundIn::Junk);
-    assert_eq!(reading.before, [None], "nobody has looked there before");
-    assert!(!reading.memory.lacks_junk_folder());
+    for _ in 0..4 {
+        reading.look(false).await.unwrap();
+    }
+    assert_eq!(log.with("Email/changes").len(), 4, "twice in the first of three looks");
 }
 
 #[tokio::test]

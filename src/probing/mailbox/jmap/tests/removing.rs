@@ -108,17 +108,24 @@ async fn a_mail_that_is_gone_as_the_server_says_and_shown_is_given_up_for_a_day(
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_of_a_mail_has_not_taken_it_out() {
-    let mut reading = Reading::of(|line| match line {
+async fn a_server_that_says_nothing_of_a_mail_has_taken_it_out_if_it_shows_it_no_more() {
+    let mut sets = 0;
+    let mut reading = Reading::of(move |line| match line {
         _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
         _ if line.contains("Email/query") => newest(r#""m1""#),
-        _ if line.contains("Email/set") => destroyed(r#""destroyed":[]"#, &[]),
+        _ if line.contains("Email/set") => {
+            let there = [mail("m1", "in", 1)];
+            sets += 1;
+            destroyed(r#""destroyed":[]"#, if sets == 1 { &there } else { &[] })
+        }
         _ => list(&[mail("m1", "in", 1)]),
     })
     .await;
     reading.look(false).await.unwrap();
     let failure = Failure::from(reading.remove().await.unwrap_err());
     assert!(failure.message.contains("no word about it"), "{failure}");
+    reading.remove().await.unwrap();
+    assert!(record(&reading.memory).is_empty());
 }
 
 #[tokio::test]
@@ -216,4 +223,46 @@ async fn what_an_earlier_process_left_is_read_again_and_others_mail_stays() {
     reading.remove().await.unwrap();
     let removal = asked.lock().unwrap().iter().rfind(|line| line.contains("Email/set")).cloned();
     assert!(removal.unwrap().contains(r#""destroy":["m1","m3"]"#));
+}
+
+#[tokio::test]
+async fn a_copy_whose_time_is_not_over_is_taken_out_when_it_is() {
+    let mark = mail("m1", "in", 1).replace("2020-01-01", "2199-01-01");
+    let mut reading = Reading::of(move |line| match line {
+        _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
+        _ => list(std::slice::from_ref(&mark)),
+    })
+    .await;
+    // As it was to be discarded before a restart.
+    let record = crate::store::FolderRecord { to_remove: vec!["m1".into()], ..Default::default() };
+    reading.memory.restore(&record, crate::clock::now());
+    reading.remove().await.unwrap();
+    let kept = reading.memory.record(crate::clock::now());
+    assert!(kept.to_remove.is_empty() && kept.left_overs.len() == 1, "{kept:?}");
+}
+
+#[tokio::test]
+async fn one_mail_that_the_server_refuses_does_not_put_off_the_others() {
+    let mut sets = 0;
+    let mut reading = Reading::of(move |line| match line {
+        _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
+        _ if line.contains("Email/query") => newest(r#""m1","m2""#),
+        _ if line.contains("Email/changes") => {
+            let id = format!("m{}", sets + 2);
+            changes(&format!(r#""{id}""#), &id, &[mail(&id, "in", sets + 2)])
+        }
+        _ if line.contains("Email/set") => {
+            sets += 1;
+            let gone = format!("m{}", sets + 1);
+            let refused = r#""notDestroyed":{"m1":{"type":"forbidden"}}"#;
+            destroyed(&format!(r#""destroyed":["{gone}"],{refused}"#), &[mail("m1", "in", 1)])
+        }
+        _ => list(&[mail("m1", "in", 1), mail("m2", "in", 2)]),
+    })
+    .await;
+    for _ in 0..6 {
+        reading.look(false).await.unwrap();
+        assert!(reading.session.has_to_remove(&reading.memory, false));
+        assert!(reading.remove().await.is_err(), "one stays");
+    }
 }
