@@ -6,7 +6,7 @@
 //! own and the reports about it.
 //!
 //! `round_trip` is that sequence, `dialing` what precedes a connection, `hand_over` the sending, `test_mail`
-//! the mail, `mailbox` looks by either protocol, `sender_mailbox` for a bounce beside it, `report` shows the
+//! the mail, `mailbox` looks by any protocol, `sender_mailbox` for a bounce beside it, `report` shows the
 //! steps and [`record`] keeps them, [`verdict`] says what they come to, [`state`] what that is to a monitoring system. [`terminal`] is where
 //! the text is written; [`json`] and [`nagios`] are the other outputs, [`exporter`] reads the result of a
 //! running exporter instead, `standing` asks lists of addresses and about domains instead, [`all`] makes the round trips of all targets, [`command`] is what the command

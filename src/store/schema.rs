@@ -105,14 +105,14 @@ CREATE TABLE mail ( -- the test mails under way, and those whose wait ended with
 
 CREATE TABLE folder ( -- how far each folder of each mailbox has been read
   mailbox              TEXT NOT NULL, -- protocol://user@host:port
-  folder               TEXT NOT NULL, -- as the server writes it; empty for POP3
+  folder               TEXT NOT NULL, -- as the server writes it; empty for POP3, * for JMAP
   uid_validity         INTEGER NOT NULL, -- IMAP; another one voids the UIDs
   next_uid             INTEGER NOT NULL, -- the first UID that was not looked at; 0: none was
   clock_offset_least   REAL,          -- by how many seconds the server's clock is ahead at least
   clock_offset_most    REAL,          -- and at most, as learned from arrivals
   clock_known_at       REAL,          -- when that was so; seconds since 1970
   looked_at            REAL,          -- newest look, while mail is waited for; seconds since 1970
-  to_remove            TEXT NOT NULL, -- UIDs or UIDL ids of our mails that are not taken out yet
+  to_remove            TEXT NOT NULL, -- UIDs, UIDL ids or ids of JMAP of our mails that are not taken out yet
   left_overs           TEXT NOT NULL, -- id=time of test mails that nobody here waits for, and when they may go
   PRIMARY KEY (mailbox, folder)
 ) STRICT, WITHOUT ROWID;

@@ -1,4 +1,4 @@
-//! Logging in by SASL (RFC 4422), as SMTP, IMAP and POP3 share it: which mechanism, what it says, and
+//! Logging in by SASL (RFC 4422), as SMTP, IMAP, POP3 and JMAP share it: which mechanism, what it says, and
 //! that the server has proved what it must.
 //!
 //! The mechanisms are rsasl's, CRAM-MD5 apart: it has none, and the digest is OpenSSL's. The dialogue

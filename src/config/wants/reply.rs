@@ -111,7 +111,7 @@ fn of_addresses(target: &Target) -> Vec<String> {
     doubts
 }
 
-/// Where the copy of a mail that was sent would be taken for the mail that came back.
+/// Where the copy of a mail that was sent may be taken for the mail that came back: two servers have stamped it.
 fn of_folders(target: &Target) -> Vec<String> {
     let folders: &[Folder] = target.receive.as_ref().map_or(&[], |side| side.protocol.folders());
     let copies = folders.iter().filter(|folder| match folder {
@@ -125,8 +125,9 @@ fn of_folders(target: &Target) -> Vec<String> {
     });
     let doubt = |folder: &Folder| {
         format!(
-            "`receive.folders` has {folder}: a copy of the test mail that is kept there counts as its arrival; name it \
-             under `sender_mailbox` alone"
+            "`receive.folders` has {folder}: a copy of the test mail that is kept there counts as its arrival where \
+             another server of yours has stamped it, and is removed late where none has; name it under \
+             `sender_mailbox` alone"
         )
     };
     copies.map(doubt).collect()

@@ -1,4 +1,4 @@
-//! One look into the mailbox, by either protocol, and what is taken out after it.
+//! One look into the mailbox, by any protocol, and what is taken out after it.
 
 use std::sync::Arc;
 
